@@ -1,0 +1,24 @@
+//! What is wanted: names, definitions, the catalog, bundles, secrets, settings and the store. Knows no kind by name.
+
+pub mod bundle;
+pub mod catalog;
+pub mod clock;
+pub mod definition;
+pub mod diff;
+pub mod fault;
+pub mod name;
+pub mod rules;
+pub mod secret;
+pub mod settings;
+pub mod store;
+pub mod units;
+
+pub use catalog::Catalog;
+pub use clock::Clock;
+pub use definition::{Clear, Definition, Draft, Params, Place};
+pub use fault::{Fault, Faults};
+pub use name::{DefId, Family, KindTag, Name, Revision};
+pub use rules::{Checked, Claim, Need, Pointer, Rules};
+pub use secret::{Keyring, Secret};
+pub use store::{Change, CommitError, Note, Store, StoreError};
+pub use units::{Size, Span};

@@ -1,0 +1,54 @@
+//! What the catalog asks about a definition of a kind that it does not know: the seam to the registry of kinds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::definition::Draft;
+use crate::fault::Fault;
+use crate::name::DefId;
+
+/// A path inside parameters, one element per level; `*` stands for every element.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Pointer(pub Vec<String>);
+
+/// A definition that another one refers to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Need {
+    /// The parameter that refers to it.
+    pub at: String,
+    /// What it refers to.
+    pub id: DefId,
+}
+
+/// Something that only one enabled definition can hold, such as a route.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// The parameter it comes from.
+    pub at: String,
+    /// What is held, in words that a person understands: `route GET /orders`.
+    pub what: String,
+}
+
+/// What a kind says about a draft of its own.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Checked {
+    /// What is wrong with it; places are relative to the definition.
+    pub faults: Vec<Fault>,
+    /// What it refers to.
+    pub needs: Vec<Need>,
+    /// What it holds alone.
+    pub claims: Vec<Claim>,
+    /// Where its secrets are.
+    pub secrets: Vec<Pointer>,
+}
+
+/// The registry of kinds, as the catalog sees it.
+pub trait Rules: Send + Sync {
+    /// Checks one draft by its kind; an unknown kind is a fault.
+    fn check(&self, draft: &Draft) -> Checked;
+
+    /// Definitions that are there without being written, such as the services compiled in.
+    fn implicit(&self) -> &BTreeSet<DefId>;
+
+    /// Checks all claims together, for conflicts that two texts alone do not show. Keyed by what is held.
+    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<(DefId, Fault)>;
+}

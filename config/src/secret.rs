@@ -1,0 +1,306 @@
+//! Secrets: masked wherever they could be seen, sealed with Fernet wherever they rest.
+
+use std::fmt;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use fernet::Fernet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::definition::{Clear, Params, SEALED_KEY, SEALED_TEXT, is_sealed};
+use crate::fault::Fault;
+use crate::rules::Pointer;
+
+/// The keyword that marks a secret in a JSON schema.
+pub const SECRET_KEYWORD: &str = "x-secret";
+
+/// A password, key or token. `Debug`, `Display` and `Serialize` show [`SEALED_TEXT`]; the text comes out with
+/// [`Secret::reveal`] only, and is overwritten in memory when dropped.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// The text in clear.
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SEALED_TEXT)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SEALED_TEXT)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(SEALED_TEXT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d).map(Self::new)
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "writeOnly": true, SECRET_KEYWORD: true })
+    }
+}
+
+/// Why a key or a secret could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The key file cannot be read or made.
+    #[error("the key file {path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is no key.
+    #[error("{0}: line {1} is not a Fernet key (32 bytes in URL-safe base64)")]
+    BadKey(String, usize),
+    /// There is no key.
+    #[error("{0} holds no key")]
+    Empty(String),
+    /// None of the keys opens the secret.
+    #[error("none of the keys opens a sealed secret; the key it was sealed with is missing from the key file")]
+    CannotOpen,
+}
+
+/// The keys that seal secrets at rest: the first one seals, all of them open, so that keys can be rotated.
+#[derive(Clone)]
+pub struct Keyring(std::sync::Arc<[Fernet]>);
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring({} keys)", self.0.len())
+    }
+}
+
+impl Keyring {
+    /// A ring with one new key, for tests and throw-away nodes.
+    pub fn generate() -> Self {
+        loop {
+            if let Some(key) = Fernet::new(&Fernet::generate_key()) {
+                return Self([key].into());
+            }
+        }
+    }
+
+    /// The keys in `text`, one a line, the sealing one first; `source` names the text in errors.
+    ///
+    /// # Errors
+    /// If a line is no Fernet key, or there is none.
+    pub fn parse(text: &str, source: &str) -> Result<Self, KeyError> {
+        let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
+        let keys: Vec<Fernet> = lines
+            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+            .map(|(i, line)| Fernet::new(line).ok_or_else(|| KeyError::BadKey(source.into(), i)))
+            .collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(KeyError::Empty(source.into())) } else { Ok(Self(keys.into())) }
+    }
+
+    /// Reads the key file; if there is none, makes one with a new key and mode 0600.
+    ///
+    /// # Errors
+    /// If the file cannot be read or made, or holds no key.
+    pub fn open_or_create(path: &Path) -> Result<Self, KeyError> {
+        let file_error = |source| KeyError::File { path: path.display().to_string(), source };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&Zeroizing::new(text), &path.display().to_string()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let key = Zeroizing::new(Fernet::generate_key());
+                let mut file = std::fs::OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(path)
+                    .map_err(file_error)?;
+                file.write_all(format!("{}\n", *key).as_bytes()).map_err(file_error)?;
+                file.sync_all().map_err(file_error)?;
+                Self::parse(&key, &path.display().to_string())
+            }
+            Err(e) => Err(file_error(e)),
+        }
+    }
+
+    /// Seals one text.
+    pub fn seal_text(&self, clear: &str) -> String {
+        self.0[0].encrypt(clear.as_bytes())
+    }
+
+    /// Opens one text.
+    ///
+    /// # Errors
+    /// If none of the keys opens it.
+    pub fn open_text(&self, sealed: &str) -> Result<String, KeyError> {
+        let bytes = self.0.iter().find_map(|key| key.decrypt(sealed).ok()).ok_or(KeyError::CannotOpen)?;
+        String::from_utf8(bytes).map_err(|_| KeyError::CannotOpen)
+    }
+
+    /// Seals the secrets at `secrets`. One that is written as [`SEALED_TEXT`] is taken from `previous`.
+    ///
+    /// # Errors
+    /// One fault for each [`SEALED_TEXT`] that has nothing to keep.
+    pub fn seal(
+        &self,
+        clear: &Clear,
+        secrets: &[Pointer],
+        previous: Option<&Params>,
+    ) -> Result<Params, Vec<Fault>> {
+        let mut root = Value::Object(clear.0.clone());
+        let mut faults = Vec::new();
+        for pointer in secrets {
+            let old = previous.map(|p| &p.0);
+            self.seal_at(&mut root, &pointer.0, &mut Vec::new(), old, &mut faults);
+        }
+        match root {
+            Value::Object(map) if faults.is_empty() => Ok(Params(map)),
+            _ => Err(faults),
+        }
+    }
+
+    fn seal_at(
+        &self,
+        value: &mut Value,
+        rest: &[String],
+        path: &mut Vec<String>,
+        previous: Option<&Map<String, Value>>,
+        faults: &mut Vec<Fault>,
+    ) {
+        if let Some((step, rest)) = rest.split_first() {
+            let children: Vec<(String, &mut Value)> = match value {
+                Value::Object(map) => map.iter_mut().map(|(k, v)| (k.clone(), v)).collect(),
+                Value::Array(items) => items.iter_mut().enumerate().map(|(i, v)| (i.to_string(), v)).collect(),
+                _ => return,
+            };
+            for (key, child) in children.into_iter().filter(|(key, _)| step == "*" || step == key) {
+                path.push(key);
+                self.seal_at(child, rest, path, previous, faults);
+                path.pop();
+            }
+            return;
+        }
+        let Value::String(text) = value else { return };
+        if text != SEALED_TEXT {
+            *value = serde_json::json!({ SEALED_KEY: self.seal_text(text) });
+            return;
+        }
+        match previous.and_then(|map| at(map, path)).filter(|v| v.as_object().is_some_and(is_sealed)) {
+            Some(kept) => *value = kept.clone(),
+            None => faults.push(
+                Fault::new(path.join("."), format!("{SEALED_TEXT} keeps the secret that is there, but there is none"))
+                    .hint("give the secret itself, or ${NAME} to take it from the environment"),
+            ),
+        }
+    }
+
+    /// The parameters with their secrets in clear.
+    ///
+    /// # Errors
+    /// If none of the keys opens a secret.
+    pub fn open(&self, params: &Params) -> Result<Clear, KeyError> {
+        let open = |map: &Map<String, Value>| -> Result<Map<String, Value>, KeyError> {
+            map.iter().map(|(k, v)| Ok((k.clone(), self.open_value(v)?))).collect()
+        };
+        open(&params.0).map(Clear)
+    }
+
+    fn open_value(&self, value: &Value) -> Result<Value, KeyError> {
+        Ok(match value {
+            Value::Object(map) if is_sealed(map) => {
+                let token = map.get(SEALED_KEY).and_then(Value::as_str).ok_or(KeyError::CannotOpen)?;
+                Value::String(self.open_text(token)?)
+            }
+            Value::Object(map) => Value::Object(
+                map.iter().map(|(k, v)| Ok((k.clone(), self.open_value(v)?))).collect::<Result<_, KeyError>>()?,
+            ),
+            Value::Array(items) => {
+                Value::Array(items.iter().map(|v| self.open_value(v)).collect::<Result<_, _>>()?)
+            }
+            plain => plain.clone(),
+        })
+    }
+}
+
+/// The value at a path of keys and indexes.
+fn at<'a>(map: &'a Map<String, Value>, path: &[String]) -> Option<&'a Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(map.get(first)?, |value, step| match value {
+        Value::Object(map) => map.get(step),
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clear(value: Value) -> Clear {
+        match value {
+            Value::Object(map) => Clear(map),
+            _ => Clear::default(),
+        }
+    }
+
+    #[test]
+    fn a_sealed_secret_is_seen_nowhere_and_opens_again() {
+        let ring = Keyring::generate();
+        let draft = clear(serde_json::json!({"user": "u", "password": "hush", "more": [{"key": "quiet"}]}));
+        let secrets = [Pointer(vec!["password".into()]), Pointer(vec!["more".into(), "*".into(), "key".into()])];
+        let sealed = ring.seal(&draft, &secrets, None).expect("seals");
+        for seen in [format!("{sealed:?}"), format!("{:?}", serde_json::to_string(&sealed)), format!("{draft:?}")] {
+            assert!(!seen.contains("hush") && !seen.contains("quiet"), "{seen}");
+        }
+        assert_eq!(ring.open(&sealed).expect("opens"), draft);
+        assert!(Keyring::generate().open(&sealed).is_err(), "another key must not open it");
+    }
+
+    #[test]
+    fn the_masked_text_keeps_what_is_there() {
+        let ring = Keyring::generate();
+        let secrets = [Pointer(vec!["password".into()])];
+        let first = ring.seal(&clear(serde_json::json!({"password": "hush"})), &secrets, None).expect("seals");
+        let masked = clear(serde_json::json!({"password": SEALED_TEXT}));
+        let kept = ring.seal(&masked, &secrets, Some(&first)).expect("keeps");
+        assert_eq!(kept, first);
+        assert_eq!(ring.seal(&masked, &secrets, None).expect_err("nothing to keep").len(), 1);
+    }
+
+    #[test]
+    fn a_new_key_in_front_seals_and_the_old_one_still_opens() {
+        let (old, new) = (Fernet::generate_key(), Fernet::generate_key());
+        let before = Keyring::parse(&old, "keys").expect("a key");
+        let after = Keyring::parse(&format!("{new}\n{old}\n"), "keys").expect("two keys");
+        assert_eq!(after.open_text(&before.seal_text("hush")).expect("opens"), "hush");
+        assert!(before.open_text(&after.seal_text("hush")).is_err());
+    }
+}
