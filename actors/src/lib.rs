@@ -1,1 +1,37 @@
-//! x
+//! What runs: kinds, the one registry, the reconciler, supervision, routes and the live snapshot.
+
+// The `service` attribute writes paths that begin with `zeugma`; here that is the sdk itself.
+extern crate sdk as zeugma;
+
+pub mod backoff;
+pub mod channel;
+pub mod check;
+pub mod connection;
+pub mod engine;
+pub mod gate;
+pub mod health;
+pub mod keeper;
+pub mod kind;
+pub mod line;
+pub mod meter;
+pub mod part;
+pub mod reconcile;
+pub mod registry;
+pub mod routes;
+pub mod running;
+pub mod security;
+pub mod service;
+pub mod snapshot;
+pub mod supervisor;
+pub mod worker;
+
+pub use engine::Bound;
+pub use gate::{Gate, Phase};
+pub use health::Health;
+pub use kind::{AnyKind, Kind, Start};
+pub use meter::{Meter, Meters};
+pub use part::Part;
+pub use reconcile::Reconciler;
+pub use registry::Registry;
+pub use running::Running;
+pub use snapshot::{Live, Snapshot};

@@ -166,7 +166,8 @@ impl FromStr for DefId {
     type Err = Fault;
     fn from_str(text: &str) -> Result<Self, Fault> {
         let (family, name) = text.split_once('/').ok_or_else(|| {
-            Fault::new("id", format!("{text:?} is not an id")).hint("write family/name, such as channel/orders")
+            Fault::new("id", format!("{text:?} is not an id"))
+                .hint("write family/name, such as channel/orders")
         })?;
         Ok(Self { family: family.parse()?, name: name.parse()? })
     }
@@ -219,7 +220,8 @@ impl FromStr for KindTag {
     type Err = Fault;
     fn from_str(text: &str) -> Result<Self, Fault> {
         let (family, r#type) = text.split_once('.').ok_or_else(|| {
-            Fault::new("kind", format!("{text:?} is not a kind")).hint("write family.type, such as channel.rest")
+            Fault::new("kind", format!("{text:?} is not a kind"))
+                .hint("write family.type, such as channel.rest")
         })?;
         Ok(Self { family: family.parse()?, r#type: r#type.into() })
     }

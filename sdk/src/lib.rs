@@ -1,1 +1,37 @@
-//! x
+//! What the author of a service sees: the service attribute, Context, Request, Response, Error and connections.
+
+pub mod cid;
+pub mod connection;
+pub mod context;
+pub mod engine;
+pub mod error;
+pub mod input;
+pub mod request;
+pub mod response;
+pub mod security;
+pub mod service;
+pub mod task;
+
+pub use cid::Cid;
+pub use connection::ftp::Ftp;
+pub use connection::http::Http;
+pub use context::{ChannelInfo, Context, Logger};
+pub use error::{Error, ErrorKind, Result};
+pub use request::{HttpHead, Request};
+pub use response::Response;
+pub use security::{Caller, Security};
+pub use service::{Service, ServiceInfo};
+pub use zeugma_macros::service;
+
+pub use bytes::Bytes;
+/// A JSON value.
+pub use serde_json::Value;
+
+/// What the code written by the `service` attribute refers to; not for people.
+#[doc(hidden)]
+pub mod private {
+    pub use crate::input::Decoder;
+    pub use async_trait::async_trait;
+    pub use schemars;
+    pub use std::sync::OnceLock;
+}

@@ -1,0 +1,3 @@
+//! Channels: where requests come in.
+
+pub mod rest;

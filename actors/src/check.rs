@@ -1,0 +1,103 @@
+//! Reading parameters so that every fault is found, not just the first; and finding the secrets in a schema.
+
+use std::collections::BTreeMap;
+
+use config::secret::SECRET_KEYWORD;
+use config::{Clear, Fault, Pointer};
+use schemars::Schema;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// Reads parameters as `T`. A reader of whole documents stops at the first fault, so if that fails each parameter is
+/// put, alone, into the example, which is known to be right: whatever is wrong then is wrong with that parameter.
+pub(crate) fn read<T: DeserializeOwned>(
+    params: &Clear,
+    schema: &Schema,
+    example: &Map<String, Value>,
+) -> Result<T, Vec<Fault>> {
+    let whole =
+        |map: &Map<String, Value>| serde_path_to_error::deserialize::<_, T>(Value::Object(map.clone()));
+    let first = match whole(&params.0) {
+        Ok(read) => return Ok(read),
+        Err(error) => error,
+    };
+    let known = schema.get("properties").and_then(Value::as_object);
+    let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let mut faults = Vec::new();
+    for (name, value) in &params.0 {
+        if !known.contains(&name.as_str()) {
+            let fault = Fault::new(name, format!("there is no parameter {name:?}"));
+            faults.push(fault.maybe_hint(config::fault::suggest(name, known.iter().copied())));
+            continue;
+        }
+        let mut tried = example.clone();
+        tried.insert(name.clone(), value.clone());
+        if let Err(error) = whole(&tried) {
+            faults.push(Fault::new(error.path().to_string(), error.inner().to_string()));
+        }
+    }
+    let required = schema.get("required").and_then(Value::as_array);
+    let required = required.into_iter().flatten().filter_map(Value::as_str);
+    for name in required.filter(|name| !params.0.contains_key(*name)) {
+        let hint = example.get(name).map(|value| format!("such as {name}: {value}"));
+        faults.push(Fault::new(name, "this parameter is required").maybe_hint(hint));
+    }
+    if faults.is_empty() {
+        faults.push(Fault::new(first.path().to_string(), first.inner().to_string()));
+    }
+    Err(faults)
+}
+
+/// Where the secrets are, by the keyword that their type puts into the schema.
+pub(crate) fn secrets(schema: &Schema) -> Vec<Pointer> {
+    let definitions = schema.get("$defs").and_then(Value::as_object);
+    let definitions: BTreeMap<&str, &Value> =
+        definitions.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect();
+    let mut found = Vec::new();
+    walk(schema.as_value(), &definitions, &mut Vec::new(), &mut found);
+    found
+}
+
+/// Schemas may refer to themselves; parameters are not nested deeper than this.
+const DEEPEST: usize = 8;
+
+fn walk(
+    schema: &Value,
+    definitions: &BTreeMap<&str, &Value>,
+    path: &mut Vec<String>,
+    found: &mut Vec<Pointer>,
+) {
+    let Value::Object(map) = schema else { return };
+    if path.len() > DEEPEST {
+        return;
+    }
+    if map.get(SECRET_KEYWORD) == Some(&Value::Bool(true)) {
+        let pointer = Pointer(path.clone());
+        if !found.contains(&pointer) {
+            found.push(pointer);
+        }
+        return;
+    }
+    let target = map.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/$defs/"));
+    if let Some(target) = target.and_then(|name| definitions.get(name)) {
+        walk(target, definitions, path, found);
+    }
+    for keyword in ["anyOf", "oneOf", "allOf"] {
+        for choice in map.get(keyword).and_then(Value::as_array).into_iter().flatten() {
+            walk(choice, definitions, path, found);
+        }
+    }
+    let mut step = |name: &str, schema: &Value| {
+        path.push(name.into());
+        walk(schema, definitions, path, found);
+        path.pop();
+    };
+    for (name, property) in map.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        step(name, property);
+    }
+    for keyword in ["items", "additionalProperties"] {
+        if let Some(element) = map.get(keyword) {
+            step("*", element);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Connections: named ways to the outside.
+
+pub mod ftp;
+pub mod http;

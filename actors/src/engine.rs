@@ -1,0 +1,126 @@
+//! Calling services: the guard around each call, and what a context may ask of the snapshot it runs in.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use config::Family;
+use futures_util::FutureExt as _;
+use sdk::engine::Engine;
+use sdk::{ChannelInfo, Cid, Context, Error, Request, Response, Result, Security, Service};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use crate::part::{HttpChannel, Part};
+use crate::running::Running;
+use crate::snapshot::Snapshot;
+
+/// How long a service that nobody waits for may run.
+pub const ASYNC_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A service that runs, ready to be called.
+#[derive(Clone)]
+pub struct Bound {
+    /// The part.
+    pub running: Arc<Running>,
+    /// Its name, as contexts carry it.
+    pub name: Arc<str>,
+    service: Arc<dyn Service>,
+}
+
+impl Bound {
+    /// From a running service part.
+    pub fn new(running: &Arc<Running>) -> Option<Self> {
+        match &running.part {
+            Part::Service(service) => Some(Self {
+                running: running.clone(),
+                name: running.id().name.as_str().into(),
+                service: service.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Calls it: within the context's deadline, counted, and with a panic turned into an error. When the deadline is
+    /// over, or the caller lets go, the service is dropped where it waits.
+    ///
+    /// # Errors
+    /// What the service answers; unavailable while it is paused; timeout; internal after a panic.
+    pub async fn call(&self, ctx: &Context, request: Request) -> Result<Response> {
+        let begun = Instant::now();
+        let _pass = self.running.gate.enter(self.running.id())?;
+        let span = tracing::error_span!("call", cid = %ctx.cid(), service = %self.name);
+        let guarded = AssertUnwindSafe(self.service.call(ctx, request)).catch_unwind();
+        let outcome = match tokio::time::timeout_at(ctx.deadline(), guarded.instrument(span)).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => {
+                self.running.meter.panicked();
+                Err(Error::internal(format!("service {} panicked: {}", self.name, panic_text(&*panic))))
+            }
+            Err(_) => Err(Error::timeout(format!("service {} took too long", self.name))),
+        };
+        self.running.meter.record(&outcome, begun.elapsed());
+        outcome
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}
+
+/// A channel that answers HTTP requests, with all that it refers to already found.
+pub struct Route {
+    /// The channel's part.
+    pub running: Arc<Running>,
+    /// The channel itself.
+    pub channel: Arc<dyn HttpChannel>,
+    /// Who checks callers, if somebody does; the reason, if that definition does not run.
+    pub security: Result<Option<Arc<dyn Security>>, String>,
+    /// The service; the reason, if it does not run.
+    pub service: Result<Bound, String>,
+}
+
+#[async_trait]
+impl Engine for Snapshot {
+    fn connection(&self, name: &str) -> Result<Arc<dyn Any + Send + Sync>> {
+        match self.part(Family::Connection, name).map(|running| &running.part) {
+            Some(Part::Connection(connection)) => Ok(connection.client()),
+            _ => match self.why_not(Family::Connection, name) {
+                Some(reason) => {
+                    Err(Error::unavailable(format!("connection {name:?} does not run: {reason}")))
+                }
+                None => Err(Error::internal(format!("there is no connection {name:?}"))),
+            },
+        }
+    }
+
+    async fn invoke(&self, caller: &Context, service: &str, request: Request) -> Result<Response> {
+        let bound = self.service(service)?;
+        let ctx = caller.nested(bound.name.clone(), ChannelInfo::new("invoke", "invoke"))?;
+        bound.call(&ctx, request).await
+    }
+
+    fn invoke_async(self: Arc<Self>, caller: &Context, service: &str, request: Request) -> Result<Cid> {
+        let bound = self.service(service)?;
+        let permit = self.background.clone().try_acquire_owned().map_err(|_| {
+            Error::new(sdk::ErrorKind::TooMany, "too many services are running in the background")
+        })?;
+        let cid = Cid::new();
+        let channel = ChannelInfo::new("invoke-async", "invoke-async");
+        let deadline = Instant::now() + ASYNC_DEADLINE;
+        let name = bound.name.clone();
+        let ctx = Context::new(cid, caller.caller().cloned(), channel, deadline, name, self.clone());
+        let by = caller.cid();
+        self.tasks.spawn("invoke-async", async move {
+            let _permit = permit;
+            if let Err(error) = bound.call(&ctx, request).await {
+                tracing::error!(%cid, invoked_by = %by, service = %bound.name, %error, "a service nobody waits for failed");
+            }
+        });
+        Ok(cid)
+    }
+}

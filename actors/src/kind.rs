@@ -1,0 +1,147 @@
+//! The trait that each kind of definition implements, and the form of it that the registry holds.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use config::{Checked, Claim, Clear, Clock, DefId, Fault, KindTag, Name, Need};
+use schemars::{JsonSchema, Schema};
+use sdk::task::Tasks;
+use sdk::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::check;
+use crate::gate::Gate;
+use crate::health::Health;
+use crate::meter::Meter;
+use crate::part::Part;
+use crate::running::{Parts, Running};
+
+/// One kind of definition: its parameters, their rules, and how it starts. One file, one registry line.
+#[async_trait]
+pub trait Kind: Send + Sync + 'static {
+    /// Family and type, such as `channel.rest`.
+    const TAG: &'static str;
+
+    /// The parameters. Their doc comments are the users' documentation; `deny_unknown_fields` is expected.
+    type Params: DeserializeOwned + Serialize + JsonSchema + Send + Sync;
+
+    /// The parameters of a typical definition.
+    fn example() -> Self::Params;
+
+    /// Faults that the types alone do not show. Places are names of parameters.
+    fn check(_params: &Self::Params) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    /// The definitions that these parameters refer to.
+    fn needs(_params: &Self::Params) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// What a definition holds alone among the enabled ones.
+    fn claims(_params: &Self::Params) -> Vec<Claim> {
+        Vec::new()
+    }
+
+    /// Starts a part. What it needs is running already.
+    async fn start(params: Self::Params, start: Start) -> Result<Part>;
+}
+
+/// What a kind is given to start a part.
+pub struct Start {
+    /// The definition's id.
+    pub id: DefId,
+    /// Its gate; calls of connections pass it.
+    pub gate: Arc<Gate>,
+    /// Its meter.
+    pub meter: Arc<Meter>,
+    /// Its health, for kinds whose other side can be away.
+    pub health: Health,
+    /// Time.
+    pub clock: Clock,
+    /// For background work.
+    pub tasks: Tasks,
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) services: Arc<crate::registry::Services>,
+}
+
+impl Start {
+    /// A running part that this one needs.
+    ///
+    /// # Errors
+    /// If it does not run: it is switched off, or failed to start.
+    pub fn part(&self, id: &DefId) -> Result<Arc<Running>> {
+        self.parts.get(id).cloned().ok_or_else(|| Error::unavailable(format!("{id} does not run")))
+    }
+
+    /// A service compiled into this node.
+    ///
+    /// # Errors
+    /// If there is none of this name.
+    pub fn compiled_in(&self, name: &Name) -> Result<&'static dyn sdk::Service> {
+        let found = self.services.get(name).copied();
+        found.ok_or_else(|| Error::not_found(format!("no service {name:?} is compiled into this node")))
+    }
+}
+
+/// A kind as the registry holds it.
+#[async_trait]
+pub trait AnyKind: Send + Sync + 'static {
+    /// Family and type.
+    fn tag(&self) -> &'static str;
+    /// The JSON schema of the parameters, for people, forms and checks.
+    fn schema(&self) -> Schema;
+    /// The parameters of a typical definition.
+    fn example(&self) -> Map<String, Value>;
+    /// Checks parameters and says what they refer to.
+    fn check(&self, params: &Clear) -> Checked;
+    /// Starts a part.
+    async fn start(&self, params: Clear, start: Start) -> Result<Part>;
+}
+
+#[async_trait]
+impl<K: Kind> AnyKind for K {
+    fn tag(&self) -> &'static str {
+        K::TAG
+    }
+
+    fn schema(&self) -> Schema {
+        schemars::schema_for!(K::Params)
+    }
+
+    fn example(&self) -> Map<String, Value> {
+        match serde_json::to_value(K::example()) {
+            Ok(Value::Object(map)) => map.into_iter().filter(|(_, v)| !v.is_null()).collect(),
+            _ => Map::new(),
+        }
+    }
+
+    fn check(&self, params: &Clear) -> Checked {
+        let schema = AnyKind::schema(self);
+        let secrets = check::secrets(&schema);
+        match check::read::<K::Params>(params, &schema, &AnyKind::example(self)) {
+            Err(faults) => Checked { faults, secrets, ..Checked::default() },
+            Ok(read) => {
+                Checked { faults: K::check(&read), needs: K::needs(&read), claims: K::claims(&read), secrets }
+            }
+        }
+    }
+
+    async fn start(&self, params: Clear, start: Start) -> Result<Part> {
+        let params = serde_json::from_value(Value::Object(params.0)).map_err(|e| {
+            Error::internal(format!("{}: the stored parameters do not fit this version: {e}", start.id))
+        })?;
+        K::start(params, start).await
+    }
+}
+
+/// The tag of a kind, parsed.
+pub fn tag_of(kind: &dyn AnyKind) -> KindTag {
+    match kind.tag().parse() {
+        Ok(tag) => tag,
+        // The contract test starts every kind of the registry, so this cannot ship.
+        Err(fault) => panic!("{}: {fault}", kind.tag()),
+    }
+}

@@ -1,0 +1,122 @@
+//! What runs for a definition, behind one small trait for each family.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use config::Name;
+use http::Response;
+use sdk::connection::http::HttpCall;
+use sdk::{ChannelInfo, Cid, HttpHead, Request, Result, Security, Service};
+use tokio::time::Instant;
+
+use crate::routes::Mount;
+
+/// What runs for a definition.
+#[derive(Clone)]
+pub enum Part {
+    /// A channel that answers HTTP requests.
+    HttpChannel(Arc<dyn HttpChannel>),
+    /// A way to the outside.
+    Connection(Arc<dyn Connection>),
+    /// A security definition.
+    Security(Guard),
+    /// A service.
+    Service(Arc<dyn Service>),
+}
+
+/// A security definition, in both directions. A kind offers those that make sense for it.
+#[derive(Clone, Default)]
+pub struct Guard {
+    /// Checks who calls us.
+    pub incoming: Option<Arc<dyn Security>>,
+    /// Says who we are.
+    pub outgoing: Option<Arc<dyn Credentials>>,
+}
+
+/// Says who we are, in requests to others.
+#[async_trait]
+pub trait Credentials: Send + Sync + 'static {
+    /// Puts the credentials into a request.
+    async fn apply(&self, call: &mut HttpCall) -> Result<()>;
+}
+
+/// A connection that runs.
+#[async_trait]
+pub trait Connection: Send + Sync + 'static {
+    /// What the typed handle of services wraps: a `Handle::Client`.
+    fn client(&self) -> Arc<dyn std::any::Any + Send + Sync>;
+
+    /// Asks the other side whether it is there, and keeps idle connections alive.
+    async fn ping(&self, deadline: Instant) -> Result<()>;
+
+    /// How long to wait between two probes while all is well; none: the other side is asked only on demand.
+    fn probe_every(&self) -> Option<Duration>;
+
+    /// What an operator wants to know, such as the state of the pool.
+    fn stats(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
+    /// Ends it: no call is running any more.
+    async fn close(&self) {}
+}
+
+/// How much a channel accepts.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The longest body, in bytes.
+    pub body: usize,
+    /// How long a request may take.
+    pub deadline: Duration,
+    /// How many requests at once; none: no limit of the channel's own.
+    pub concurrency: Option<Arc<tokio::sync::Semaphore>>,
+}
+
+/// A channel that answers HTTP requests: its place, its limits, and the way from bytes to a request and back.
+pub trait HttpChannel: Send + Sync + 'static {
+    /// Where it is mounted.
+    fn mount(&self) -> &Mount;
+
+    /// The service that does the work.
+    fn service(&self) -> &Name;
+
+    /// The security definition that callers must satisfy; none: anyone.
+    fn security(&self) -> Option<&Name>;
+
+    /// How much it accepts.
+    fn limits(&self) -> &Limits;
+
+    /// What services are told about where a request came in.
+    fn info(&self) -> &ChannelInfo;
+
+    /// The answer to a cross-origin preflight, if it is one and this channel answers them.
+    fn preflight(&self, head: &HttpHead, allow: &str) -> Option<Response<Bytes>>;
+
+    /// Refuses what the head alone shows to be wrong, before the body is read.
+    ///
+    /// # Errors
+    /// Unsupported media, mostly.
+    fn accept(&self, head: &HttpHead) -> Result<()>;
+
+    /// From the body to a request.
+    ///
+    /// # Errors
+    /// Invalid, if the body is not what the channel expects.
+    fn decode(&self, head: Arc<HttpHead>, body: Bytes) -> Result<Request>;
+
+    /// From the outcome to the bytes that the caller understands, error or not.
+    fn encode(&self, head: &HttpHead, cid: Cid, outcome: Result<sdk::Response>) -> Response<Bytes>;
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::HttpChannel(_) => "HttpChannel",
+            Self::Connection(_) => "Connection",
+            Self::Security(_) => "Security",
+            Self::Service(_) => "Service",
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! The one list of kinds and of compiled-in services: documentation, forms, checks, imports and tests walk it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use config::{
+    Catalog, Checked, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Revision, Rules,
+};
+use sdk::Service;
+
+use crate::kind::{AnyKind, tag_of};
+use crate::routes::Mount;
+use crate::{channel, connection, security, service};
+
+/// Every kind of definition.
+pub static KINDS: &[&dyn AnyKind] = &[
+    &security::basic::Basic,
+    &connection::ftp::FtpKind,
+    &connection::http::HttpKind,
+    &service::native::Native,
+    &channel::rest::Rest,
+];
+
+/// Every service that comes with the engine.
+pub static SERVICES: &[&dyn Service] = &[&service::ping::ping];
+
+/// The compiled-in services by name.
+pub type Services = HashMap<Name, &'static dyn Service>;
+
+/// The kinds and services of a node.
+pub struct Registry {
+    kinds: BTreeMap<KindTag, &'static dyn AnyKind>,
+    /// The compiled-in services.
+    pub services: Arc<Services>,
+    implicit: BTreeMap<DefId, Arc<Definition>>,
+    implicit_ids: BTreeSet<DefId>,
+}
+
+impl Registry {
+    /// The engine's own kinds and services, and those of the one who builds a node of their own.
+    ///
+    /// # Errors
+    /// If a service's name is no name, or comes twice.
+    pub fn new(kinds: &[&'static dyn AnyKind], services: &[&'static dyn Service]) -> Result<Self, Fault> {
+        let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
+        let mut by_name = Services::new();
+        let mut implicit = BTreeMap::new();
+        for service in SERVICES.iter().chain(services) {
+            let name: Name = service.info().name.parse()?;
+            if by_name.insert(name.clone(), *service).is_some() {
+                return Err(Fault::new(format!("service/{name}"), "two compiled-in services have this name"));
+            }
+            let definition = native(name);
+            implicit.insert(definition.id.clone(), Arc::new(definition));
+        }
+        let implicit_ids = implicit.keys().cloned().collect();
+        Ok(Self { kinds, services: Arc::new(by_name), implicit, implicit_ids })
+    }
+
+    /// All kinds, by tag.
+    pub fn kinds(&self) -> impl Iterator<Item = (&KindTag, &'static dyn AnyKind)> {
+        self.kinds.iter().map(|(tag, kind)| (tag, *kind))
+    }
+
+    /// The kind of this tag.
+    ///
+    /// # Errors
+    /// If there is none, with the ones of the family that there are.
+    pub fn kind(&self, tag: &KindTag) -> Result<&'static dyn AnyKind, Fault> {
+        self.kinds.get(tag).copied().ok_or_else(|| {
+            let known = self.kinds.keys().filter(|k| k.family == tag.family).map(|k| k.r#type.as_str());
+            let fault = Fault::new("type", format!("there is no {} of type {:?}", tag.family, tag.r#type));
+            fault.maybe_hint(config::fault::suggest(&tag.r#type, known))
+        })
+    }
+
+    /// What is wanted, with the compiled-in services that no definition speaks of.
+    pub fn with_implicit(&self, stored: &Catalog) -> Catalog {
+        let mut wanted = stored.clone();
+        for (id, definition) in &self.implicit {
+            wanted.definitions.entry(id.clone()).or_insert_with(|| definition.clone());
+        }
+        wanted
+    }
+}
+
+fn native(name: Name) -> Definition {
+    Definition {
+        id: DefId::new(Family::Service, name),
+        kind: KindTag::new(Family::Service, "native"),
+        enabled: true,
+        params: Params::default(),
+        needs: BTreeSet::new(),
+        claims: BTreeSet::new(),
+        changed_at: Revision::ZERO,
+    }
+}
+
+impl Rules for Registry {
+    fn check(&self, draft: &Draft) -> Checked {
+        match self.kind(&draft.kind) {
+            Err(fault) => Checked { faults: vec![fault], ..Checked::default() },
+            Ok(kind) => {
+                let mut checked = kind.check(&draft.params);
+                let known = |name: &Name| self.services.contains_key(name);
+                if draft.kind.to_string() == service::native::TAG && !known(&draft.id.name) {
+                    let fault = Fault::new("name", "no service of this name is compiled into this node");
+                    let names = self.services.keys().map(Name::as_str);
+                    checked
+                        .faults
+                        .push(fault.maybe_hint(config::fault::suggest(draft.id.name.as_str(), names)));
+                }
+                checked
+            }
+        }
+    }
+
+    fn implicit(&self) -> &BTreeSet<DefId> {
+        &self.implicit_ids
+    }
+
+    /// Two paths can conflict in a router though their texts differ. Each path is entered once for its host; a
+    /// channel that shares it with others is entered with them.
+    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<(DefId, Fault)> {
+        let mut routers: HashMap<&str, matchit::Router<()>> = HashMap::new();
+        let mut entered = std::collections::HashSet::new();
+        let mut faults = Vec::new();
+        for (claim, id) in claims {
+            let Some((host, pattern)) = Mount::pattern_of_claim(claim) else { continue };
+            if entered.insert((host, pattern))
+                && let Err(error) = routers.entry(host).or_default().insert(pattern, ())
+            {
+                faults.push(((*id).clone(), Fault::new("path", error.to_string())));
+            }
+        }
+        faults
+    }
+}

@@ -1,0 +1,254 @@
+//! Routes: from host, path, method and Accept to a channel. Built once for each change, read by every request.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use config::{Fault, Name};
+use http::header::{ACCEPT, ALLOW, HOST};
+use http::{HeaderMap, HeaderValue, Method};
+use sdk::{Error, ErrorKind};
+
+use crate::engine::Route;
+
+/// Where a channel is mounted.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Mount {
+    /// The `Host` it answers to, in lower case and without a port; none: any.
+    pub host: Option<String>,
+    /// The verb; none: any.
+    pub method: Option<Method>,
+    /// The path, with the names of its parameters replaced by their number, so that two paths that differ in nothing
+    /// else are seen to be the same.
+    pattern: String,
+    /// The names of the path parameters, in order.
+    names: Arc<[Arc<str>]>,
+    /// The media type that the caller must accept; none: any.
+    pub accept: Option<mime::Mime>,
+}
+
+impl Mount {
+    /// Reads a path such as `/customer/{id}` or `/files/{*rest}`.
+    ///
+    /// # Errors
+    /// If it does not begin with a slash, or its parameters are not written like that.
+    pub fn parse(
+        host: Option<&str>,
+        method: Option<Method>,
+        path: &str,
+        accept: Option<mime::Mime>,
+    ) -> Result<Self, Fault> {
+        let fault =
+            |message: String| Fault::new("path", message).hint("such as /customer/{id} or /files/{*rest}");
+        if !path.starts_with('/') || path.contains(['?', '#']) || path.chars().any(char::is_whitespace) {
+            return Err(fault(format!("{path:?} is not a path")));
+        }
+        let mut pattern = String::with_capacity(path.len());
+        let mut names: Vec<Arc<str>> = Vec::new();
+        let mut rest = path;
+        while let Some(open) = rest.find('{') {
+            let Some(close) = rest[open..].find('}').map(|i| open + i) else {
+                return Err(fault(format!("{path:?} has a brace that is not closed")));
+            };
+            let name = &rest[open + 1..close];
+            let (star, name) = name.strip_prefix('*').map_or(("", name), |name| ("*", name));
+            let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+            if name.is_empty() || !name.chars().all(plain) || names.iter().any(|n| **n == *name) {
+                return Err(fault(format!("{path:?}: the parameter {name:?} is not a name, or comes twice")));
+            }
+            pattern.push_str(&rest[..open]);
+            pattern.push_str(&format!("{{{star}p{}}}", names.len()));
+            names.push(name.into());
+            rest = &rest[close + 1..];
+        }
+        pattern.push_str(rest);
+        let mount = Self { host: host.map(str::to_lowercase), method, pattern, names: names.into(), accept };
+        // A router of its own shows what is wrong with the path alone.
+        match matchit::Router::new().insert(mount.pattern.clone(), ()) {
+            Ok(()) => Ok(mount),
+            Err(error) => Err(fault(format!("{path:?}: {error}"))),
+        }
+    }
+
+    /// What the mount holds alone, in words.
+    pub fn claim(&self) -> String {
+        let method = self.method.as_ref().map_or("any method", Method::as_str);
+        let mut claim =
+            format!("route {method} {}{}", self.host.as_deref().unwrap_or_default(), self.pattern);
+        if let Some(accept) = &self.accept {
+            claim.push_str(&format!(" accepting {accept}"));
+        }
+        claim
+    }
+
+    /// The names of the path parameters.
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    /// The part of a claim that routers of several channels can conflict in: host and pattern.
+    pub(crate) fn pattern_of_claim(claim: &str) -> Option<(&str, &str)> {
+        let place = claim.strip_prefix("route ")?;
+        let place = place.strip_prefix("any method ").or_else(|| place.split_once(' ').map(|(_, p)| p))?;
+        let place = place.split_once(" accepting ").map_or(place, |(place, _)| place);
+        Some(place.split_at(place.find('/')?))
+    }
+}
+
+/// The channels that share a host and a path. Those that say more come first: a verb before any, Accept before any.
+type Shared = Vec<Arc<Route>>;
+
+/// See the module.
+#[derive(Default)]
+pub struct Routes {
+    any_host: matchit::Router<Shared>,
+    hosts: HashMap<String, matchit::Router<Shared>>,
+    count: usize,
+}
+
+/// What a request was routed to.
+pub struct Matched<'r> {
+    /// The channel and what it is bound to.
+    pub route: &'r Arc<Route>,
+    /// The path parameters, decoded.
+    pub params: Vec<(Arc<str>, String)>,
+}
+
+impl Routes {
+    /// Builds the routes. A route that cannot be entered is answered with the reason; the others are there.
+    pub fn build(routes: impl Iterator<Item = Arc<Route>>) -> (Self, Vec<(Name, String)>) {
+        let mut groups: HashMap<(Option<String>, String), Shared> = HashMap::new();
+        let mut built = Self::default();
+        for route in routes {
+            let mount = route.channel.mount();
+            groups.entry((mount.host.clone(), mount.pattern.clone())).or_default().push(route);
+            built.count += 1;
+        }
+        let mut refused = Vec::new();
+        for ((host, pattern), mut shared) in groups {
+            shared.sort_by_key(|route| {
+                let mount = route.channel.mount();
+                (mount.method.is_none(), mount.accept.is_none(), route.running.id().name.clone())
+            });
+            let names: Vec<Name> = shared.iter().map(|route| route.running.id().name.clone()).collect();
+            let router = match host {
+                Some(host) => built.hosts.entry(host).or_default(),
+                None => &mut built.any_host,
+            };
+            if let Err(error) = router.insert(pattern, shared) {
+                refused.extend(names.into_iter().map(|name| (name, error.to_string())));
+            }
+        }
+        (built, refused)
+    }
+
+    /// How many routes there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The channel for a request. A host of its own beats any host; a literal path segment beats a parameter; a verb
+    /// of its own beats any; `HEAD` falls back to `GET`.
+    ///
+    /// # Errors
+    /// Not found; method not allowed, with the header Allow; not acceptable.
+    pub fn find(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Matched<'_>, Error> {
+        let of_host =
+            if self.hosts.is_empty() { None } else { host(headers).and_then(|h| self.hosts.get(&h)) };
+        let found = of_host.and_then(|router| router.at(path).ok()).or_else(|| self.any_host.at(path).ok());
+        let Some(found) = found else {
+            return Err(Error::not_found("no channel is mounted at this path"));
+        };
+        let route = choose(found.value, method, headers)?;
+        let values = found.params.iter().map(|(_, value)| decode(value));
+        let params = route.channel.mount().names.iter().cloned().zip(values).collect();
+        Ok(Matched { route, params })
+    }
+}
+
+fn decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+fn host(headers: &HeaderMap) -> Option<String> {
+    let host = headers.get(HOST)?.to_str().ok()?;
+    let without_port = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    Some(without_port.map_or(host, |(host, _)| host).to_lowercase())
+}
+
+fn choose<'r>(shared: &'r Shared, method: &Method, headers: &HeaderMap) -> Result<&'r Arc<Route>, Error> {
+    let of_verb = |verb: &Method| {
+        let verb = verb.clone();
+        move |route: &&Arc<Route>| route.channel.mount().method.as_ref().is_none_or(|m| *m == verb)
+    };
+    let mut fitting = shared.iter().filter(of_verb(method)).peekable();
+    let mut fallback;
+    let fitting: &mut dyn Iterator<Item = &Arc<Route>> = if fitting.peek().is_some() {
+        &mut fitting
+    } else if *method == Method::HEAD {
+        fallback = shared.iter().filter(of_verb(&Method::GET));
+        &mut fallback
+    } else if *method == Method::OPTIONS {
+        // The ingress answers for the path as a whole; the first route knows how.
+        return shared.first().ok_or_else(|| Error::not_found("no channel is mounted at this path"));
+    } else {
+        fallback = shared[..0].iter().filter(of_verb(method));
+        &mut fallback
+    };
+    let mut any_verb = false;
+    for route in fitting {
+        any_verb = true;
+        if route.channel.mount().accept.as_ref().is_none_or(|wanted| accepts(headers, wanted)) {
+            return Ok(route);
+        }
+    }
+    if any_verb {
+        return Err(Error::new(
+            ErrorKind::NotAcceptable,
+            "no channel at this path answers what Accept asks for",
+        ));
+    }
+    let error = Error::new(ErrorKind::MethodNotAllowed, format!("{method} is not allowed at this path"));
+    Err(match HeaderValue::from_str(&allow(shared)) {
+        Ok(value) => error.header(ALLOW, value),
+        Err(_) => error,
+    })
+}
+
+/// The verbs that are answered where these routes are.
+pub fn allow(shared: &[Arc<Route>]) -> String {
+    let verbs = shared.iter().map(|route| route.channel.mount().method.clone());
+    let mut all: Vec<String> = Vec::new();
+    for verb in verbs {
+        match verb {
+            Some(Method::GET) => all.extend(["GET".into(), "HEAD".into()]),
+            Some(verb) => all.push(verb.to_string()),
+            None => all.extend(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"].map(Into::into)),
+        }
+    }
+    all.push("OPTIONS".into());
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|verb| seen.insert(verb.clone()));
+    all.join(", ")
+}
+
+/// Whether a request accepts a media type (RFC 9110, 12.5.1). A weight of zero is a no.
+pub fn accepts(headers: &HeaderMap, wanted: &mime::Mime) -> bool {
+    let mut any = false;
+    for value in headers.get_all(ACCEPT) {
+        for range in value.to_str().unwrap_or_default().split(',') {
+            any = true;
+            let Ok(range) = range.trim().parse::<mime::Mime>() else { continue };
+            let fits = |a: mime::Name<'_>, b: mime::Name<'_>| a == mime::STAR || a == b;
+            let zero = range.get_param("q").is_some_and(|q| q.as_str().parse() == Ok(0.0));
+            if fits(range.type_(), wanted.type_()) && fits(range.subtype(), wanted.subtype()) && !zero {
+                return true;
+            }
+        }
+    }
+    !any
+}

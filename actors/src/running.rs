@@ -1,0 +1,50 @@
+//! A part that runs, as snapshots hold it: requests share it, and its actor ends when the last one lets go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use config::{DefId, Definition, Revision};
+use ractor::ActorRef;
+
+use crate::gate::Gate;
+use crate::health::Health;
+use crate::meter::Meter;
+use crate::part::Part;
+use crate::worker::WorkerMsg;
+
+/// All parts that run, by id.
+pub type Parts = HashMap<DefId, Arc<Running>>;
+
+/// A part that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Its definition.
+    pub definition: Arc<Definition>,
+    /// The version it was built from.
+    pub version: Revision,
+    /// What does the work.
+    pub part: Part,
+    /// Lets calls in.
+    pub gate: Arc<Gate>,
+    /// Counts them.
+    pub meter: Arc<Meter>,
+    /// Whether the other side answers.
+    pub health: Health,
+    /// Its actor.
+    pub worker: ActorRef<WorkerMsg>,
+}
+
+impl Running {
+    /// The definition's id.
+    pub fn id(&self) -> &DefId {
+        &self.definition.id
+    }
+}
+
+impl Drop for Running {
+    /// No snapshot, and so no request, refers to this part any more: its actor closes it and ends.
+    fn drop(&mut self) {
+        // It fails only if the actor has ended already.
+        drop(self.worker.cast(WorkerMsg::Retire));
+    }
+}

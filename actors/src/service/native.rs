@@ -1,0 +1,50 @@
+//! The kind of a service that is compiled into the node. It runs without a definition; one is needed only to switch it
+//! off.
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use sdk::{Context, Request, Response, Result, Service, ServiceInfo};
+use serde::{Deserialize, Serialize};
+
+use crate::kind::{Kind, Start};
+use crate::part::Part;
+
+/// The tag of the kind.
+pub(crate) const TAG: &str = "service.native";
+
+/// A compiled-in service has no parameters of its own; `enabled: false` switches it off.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {}
+
+/// See the module.
+pub struct Native;
+
+#[async_trait]
+impl Kind for Native {
+    const TAG: &'static str = TAG;
+    type Params = Params;
+
+    fn example() -> Params {
+        Params {}
+    }
+
+    async fn start(_: Params, start: Start) -> Result<Part> {
+        let service = start.compiled_in(&start.id.name)?;
+        Ok(Part::Service(std::sync::Arc::new(Compiled(service))))
+    }
+}
+
+/// A reference to a compiled-in service, as a part.
+struct Compiled(&'static dyn Service);
+
+#[async_trait]
+impl Service for Compiled {
+    fn info(&self) -> ServiceInfo {
+        self.0.info()
+    }
+
+    async fn call(&self, ctx: &Context, request: Request) -> Result<Response> {
+        self.0.call(ctx, request).await
+    }
+}

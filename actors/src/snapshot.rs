@@ -1,0 +1,140 @@
+//! The live snapshot: everything that runs, at one revision. A request takes it once and reads nothing newer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use config::{DefId, Family, Fault, Name, Revision};
+use sdk::task::Tasks;
+use sdk::{Error, Result};
+use tokio::sync::Semaphore;
+
+use crate::engine::{Bound, Route};
+use crate::part::{HttpChannel, Part};
+use crate::routes::Routes;
+use crate::running::{Parts, Running};
+
+/// How many services that nobody waits for may run at once on a node.
+const MAX_BACKGROUND: usize = 10_000;
+
+/// Everything that runs, at one revision.
+pub struct Snapshot {
+    /// The revision of the catalog that it was built from.
+    pub revision: Revision,
+    /// All parts.
+    pub parts: Arc<Parts>,
+    /// The HTTP routes.
+    pub routes: Arc<Routes>,
+    /// What is wrong, by definition.
+    pub faults: Arc<BTreeMap<DefId, Fault>>,
+    pub(crate) tasks: Tasks,
+    pub(crate) background: Arc<Semaphore>,
+}
+
+impl Snapshot {
+    /// Nothing runs.
+    pub fn empty(tasks: Tasks) -> Self {
+        Self {
+            revision: Revision::ZERO,
+            parts: Arc::default(),
+            routes: Arc::default(),
+            faults: Arc::default(),
+            tasks,
+            background: Arc::new(Semaphore::new(MAX_BACKGROUND)),
+        }
+    }
+
+    /// The next one, made of these parts.
+    pub fn next(&self, revision: Revision, parts: Parts, mut faults: BTreeMap<DefId, Fault>) -> Self {
+        let channels = parts.values().filter_map(|running| match &running.part {
+            Part::HttpChannel(channel) => Some(Arc::new(bind(running, channel, &parts))),
+            _ => None,
+        });
+        let (routes, refused) = Routes::build(channels);
+        for (name, reason) in refused {
+            let id = DefId::new(Family::Channel, name);
+            faults.entry(id.clone()).or_insert_with(|| Fault::new(id.to_string(), reason));
+        }
+        Self {
+            revision,
+            parts: Arc::new(parts),
+            routes: Arc::new(routes),
+            faults: Arc::new(faults),
+            tasks: self.tasks.clone(),
+            background: self.background.clone(),
+        }
+    }
+
+    /// The same with other faults: no part has changed.
+    pub fn with_faults(&self, revision: Revision, faults: BTreeMap<DefId, Fault>) -> Self {
+        let (parts, routes) = (self.parts.clone(), self.routes.clone());
+        let (tasks, background) = (self.tasks.clone(), self.background.clone());
+        Self { revision, parts, routes, faults: Arc::new(faults), tasks, background }
+    }
+
+    /// A part by family and name.
+    pub fn part(&self, family: Family, name: &str) -> Option<&Arc<Running>> {
+        let name: Name = name.parse().ok()?;
+        self.parts.get(&DefId::new(family, name))
+    }
+
+    /// Why a definition does not run, if it is there and there is a reason.
+    pub fn why_not(&self, family: Family, name: &str) -> Option<&str> {
+        let name: Name = name.parse().ok()?;
+        self.faults.get(&DefId::new(family, name)).map(|fault| fault.message.as_str())
+    }
+
+    /// A service by name.
+    ///
+    /// # Errors
+    /// Not found, or unavailable with the reason.
+    pub fn service(&self, name: &str) -> Result<Bound> {
+        self.part(Family::Service, name).and_then(Bound::new).ok_or_else(|| {
+            match self.why_not(Family::Service, name) {
+                Some(reason) => Error::unavailable(format!("service {name:?} does not run: {reason}")),
+                None => Error::not_found(format!("there is no service {name:?}")),
+            }
+        })
+    }
+}
+
+fn bind(running: &Arc<Running>, channel: &Arc<dyn HttpChannel>, parts: &Parts) -> Route {
+    let find = |family, name: &Name| {
+        let id = DefId::new(family, name.clone());
+        parts.get(&id).ok_or_else(|| format!("{id} does not run"))
+    };
+    let security = match channel.security() {
+        None => Ok(None),
+        Some(name) => find(Family::Security, name).and_then(|found| match &found.part {
+            Part::Security(guard) => match &guard.incoming {
+                Some(security) => Ok(Some(security.clone())),
+                None => Err(format!("{} is for outgoing requests only", found.id())),
+            },
+            _ => Err(format!("{} is no security definition", found.id())),
+        }),
+    };
+    let service = find(Family::Service, channel.service())
+        .and_then(|found| Bound::new(found).ok_or_else(|| format!("{} is no service", found.id())));
+    Route { running: running.clone(), channel: channel.clone(), security, service }
+}
+
+/// The snapshot that is live. A clone is the same.
+#[derive(Clone)]
+pub struct Live(Arc<ArcSwap<Snapshot>>);
+
+impl Live {
+    /// Begins with nothing.
+    pub fn new(tasks: Tasks) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(Snapshot::empty(tasks))))
+    }
+
+    /// The snapshot of now, to be kept for a whole request.
+    pub fn now(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// Publishes another.
+    pub fn replace(&self, next: Snapshot) {
+        self.0.store(Arc::new(next));
+    }
+}

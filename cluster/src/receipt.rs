@@ -1,0 +1,106 @@
+//! Receipts: which revision each node serves, with which faults, so that a writer can wait until all of them do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use config::{Fault, Name, Revision};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What a node says about itself after each change.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The revision that its requests see.
+    pub revision: Revision,
+    /// Since when.
+    pub at: Instant,
+    /// What is wrong there.
+    pub faults: Vec<Fault>,
+}
+
+/// One node's part of a receipt.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NodeReceipt {
+    /// The node.
+    pub node: Name,
+    /// The revision that its requests see.
+    pub revision: Revision,
+    /// How long after the commit it served the change, in milliseconds; none while it does not yet.
+    pub ms: Option<f64>,
+    /// What is wrong there.
+    pub faults: Vec<Fault>,
+}
+
+/// The answer to "did my change reach every node?".
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Receipt {
+    /// The revision asked about.
+    pub revision: Revision,
+    /// Each live node.
+    pub nodes: Vec<NodeReceipt>,
+    /// Whether all of them serve it.
+    pub settled: bool,
+}
+
+/// What the nodes have said last.
+#[derive(Debug)]
+pub struct Board(watch::Sender<BTreeMap<Name, Served>>);
+
+impl Default for Board {
+    fn default() -> Self {
+        Self(watch::Sender::new(BTreeMap::new()))
+    }
+}
+
+impl Board {
+    /// A node says what it serves. Saying the same revision again keeps the time.
+    pub fn publish(&self, node: &Name, revision: Revision, faults: Vec<Fault>) {
+        self.0.send_modify(|board| {
+            let before = board.get(node).filter(|served| served.revision == revision);
+            let at = before.map_or_else(Instant::now, |served| served.at);
+            board.insert(node.clone(), Served { revision, at, faults });
+        });
+    }
+
+    /// Waits until every node serves `revision`, but not longer than `limit`; latencies count from `committed`.
+    pub async fn settled(&self, revision: Revision, committed: Instant, limit: Duration) -> Receipt {
+        let mut board = self.0.subscribe();
+        let all = |board: &BTreeMap<Name, Served>| {
+            !board.is_empty() && board.values().all(|served| served.revision >= revision)
+        };
+        // Too late or not: the receipt says who lags.
+        drop(tokio::time::timeout(limit, board.wait_for(all)).await);
+        let board = board.borrow();
+        let receipt = |(node, served): (&Name, &Served)| NodeReceipt {
+            node: node.clone(),
+            revision: served.revision,
+            ms: (served.revision >= revision)
+                .then(|| served.at.saturating_duration_since(committed).as_secs_f64() * 1000.0),
+            faults: served.faults.clone(),
+        };
+        Receipt { revision, nodes: board.iter().map(receipt).collect(), settled: all(&board) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_receipt_waits_for_every_node_and_names_the_one_that_lags() {
+        let board = Board::default();
+        let [a, b]: [Name; 2] = ["a", "b"].map(|n| n.parse().expect("a name"));
+        board.publish(&a, Revision(7), vec![]);
+        board.publish(&b, Revision(6), vec![Fault::new("channel/x", "does not start")]);
+        let late = board.settled(Revision(7), Instant::now(), Duration::from_millis(5)).await;
+        assert!(!late.settled);
+        assert_eq!((late.nodes[1].ms, late.nodes[1].faults.len()), (None, 1));
+        let (receipt, ()) =
+            tokio::join!(board.settled(Revision(7), Instant::now(), Duration::from_secs(10)), async {
+                board.publish(&b, Revision(8), vec![]);
+            });
+        assert!(receipt.settled && receipt.nodes.iter().all(|n| n.ms.is_some()));
+    }
+}

@@ -1,0 +1,193 @@
+//! The context of one invocation: who, from where, until when, and the way to everything else.
+
+use std::any::type_name;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::connection::Handle;
+use crate::engine::Engine;
+use crate::{Caller, Cid, Error, Request, Response, Result};
+
+/// Where a request came in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChannelInfo {
+    /// The name of the channel; for other origins, a word for them.
+    pub name: Arc<str>,
+    /// The type, such as `rest`, `invoke`, `invoke-async`, `scheduler`.
+    pub r#type: &'static str,
+}
+
+impl ChannelInfo {
+    /// From its two parts.
+    pub fn new(name: impl Into<Arc<str>>, r#type: &'static str) -> Self {
+        Self { name: name.into(), r#type }
+    }
+}
+
+/// How deep services may call each other: deeper is taken for a circle.
+pub const MAX_DEPTH: usize = 16;
+
+/// The context of one invocation. A clone is cheap and the same context.
+#[derive(Clone)]
+pub struct Context(Arc<Inner>);
+
+struct Inner {
+    cid: Cid,
+    caller: Option<Caller>,
+    channel: ChannelInfo,
+    deadline: Instant,
+    /// The service that runs, and below it those that called it.
+    service: Arc<str>,
+    parent: Option<Context>,
+    depth: usize,
+    engine: Arc<dyn Engine>,
+}
+
+impl Context {
+    /// The context of a request that has just come in.
+    pub fn new(
+        cid: Cid,
+        caller: Option<Caller>,
+        channel: ChannelInfo,
+        deadline: Instant,
+        service: Arc<str>,
+        engine: Arc<dyn Engine>,
+    ) -> Self {
+        Self(Arc::new(Inner { cid, caller, channel, deadline, service, parent: None, depth: 1, engine }))
+    }
+
+    /// The context in which this one calls `service`: the same request, one level deeper.
+    ///
+    /// # Errors
+    /// If the service is already among the callers, or the calls are nested too deeply.
+    pub fn nested(&self, service: Arc<str>, channel: ChannelInfo) -> Result<Self> {
+        let mut above = Some(self);
+        while let Some(ctx) = above {
+            if ctx.0.service == service {
+                return Err(Error::internal(format!("service {service:?} would invoke itself ({self})")));
+            }
+            above = ctx.0.parent.as_ref();
+        }
+        if self.0.depth >= MAX_DEPTH {
+            return Err(Error::internal(format!("invocations nested deeper than {MAX_DEPTH}: {self}")));
+        }
+        let Inner { cid, ref caller, deadline, ref engine, depth, .. } = *self.0;
+        let (caller, engine, parent) = (caller.clone(), engine.clone(), Some(self.clone()));
+        Ok(Self(Arc::new(Inner {
+            cid,
+            caller,
+            channel,
+            deadline,
+            service,
+            parent,
+            depth: depth + 1,
+            engine,
+        })))
+    }
+
+    /// The correlation id.
+    pub fn cid(&self) -> Cid {
+        self.0.cid
+    }
+
+    /// Who calls, if the channel has security.
+    pub fn caller(&self) -> Option<&Caller> {
+        self.0.caller.as_ref()
+    }
+
+    /// Where the request came in.
+    pub fn channel(&self) -> &ChannelInfo {
+        &self.0.channel
+    }
+
+    /// The name of the service that runs.
+    pub fn service(&self) -> &str {
+        &self.0.service
+    }
+
+    /// When the caller stops waiting.
+    pub fn deadline(&self) -> Instant {
+        self.0.deadline
+    }
+
+    /// A log whose lines carry the cid and the service.
+    pub fn logger(&self) -> Logger<'_> {
+        Logger(self)
+    }
+
+    /// A connection, by its name in the configuration.
+    ///
+    /// ```ignore
+    /// ctx.connection::<Ftp>("my.ftp")?.put("/in/a.txt", bytes).await?;
+    /// ```
+    ///
+    /// # Errors
+    /// If there is none of this name, it is of another type, or it is paused.
+    pub fn connection<H: Handle>(&self, name: &str) -> Result<H> {
+        let any = self.0.engine.connection(name)?;
+        match any.downcast_ref::<H::Client>() {
+            Some(client) => Ok(H::bind(client.clone(), self)),
+            None => Err(Error::internal(format!("connection {name:?} is not of type {}", type_name::<H>()))),
+        }
+    }
+
+    /// Calls another service and waits for its answer, within this deadline.
+    ///
+    /// # Errors
+    /// What that service answers; not found; or the calls are nested too deeply.
+    pub async fn invoke(&self, service: &str, request: Request) -> Result<Response> {
+        self.0.engine.invoke(self, service, request).await
+    }
+
+    /// Starts another service and does not wait; the cid of that invocation is answered.
+    ///
+    /// # Errors
+    /// Not found, or too many are running already.
+    pub fn invoke_async(&self, service: &str, request: Request) -> Result<Cid> {
+        self.0.engine.clone().invoke_async(self, service, request)
+    }
+}
+
+impl fmt::Display for Context {
+    /// The chain of services, outermost first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = &self.0.parent {
+            write!(f, "{parent} > ")?;
+        }
+        f.write_str(&self.0.service)
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({}, {self})", self.0.cid)
+    }
+}
+
+/// A log whose lines carry the cid and the service.
+#[derive(Clone, Copy, Debug)]
+pub struct Logger<'a>(&'a Context);
+
+macro_rules! levels {
+    ($($(#[$doc:meta])* $level:ident;)*) => {$(
+        $(#[$doc])*
+        pub fn $level(&self, message: impl fmt::Display) {
+            tracing::$level!(target: "service", cid = %self.0.cid(), service = self.0.service(), "{message}");
+        }
+    )*};
+}
+
+impl Logger<'_> {
+    levels! {
+        /// Something that a developer looks for.
+        debug;
+        /// Something that happened.
+        info;
+        /// Something that should not happen often.
+        warn;
+        /// Something that failed.
+        error;
+    }
+}

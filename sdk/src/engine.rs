@@ -1,0 +1,30 @@
+//! What a context asks of the engine around it: the seam between services and what runs them.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{Cid, Context, Request, Response, Result};
+
+/// The engine, as a running request sees it: one revision, from start to end.
+#[async_trait]
+pub trait Engine: Send + Sync + 'static {
+    /// The handle of a running connection; what it really is, its handle type knows.
+    ///
+    /// # Errors
+    /// If there is none of this name, or it is paused.
+    fn connection(&self, name: &str) -> Result<Arc<dyn Any + Send + Sync>>;
+
+    /// Calls another service, within the caller's deadline.
+    ///
+    /// # Errors
+    /// What that service answers; not found; or the calls are nested too deeply.
+    async fn invoke(&self, caller: &Context, service: &str, request: Request) -> Result<Response>;
+
+    /// Starts another service and does not wait. The new cid is answered.
+    ///
+    /// # Errors
+    /// Not found, or too many are running already.
+    fn invoke_async(self: Arc<Self>, caller: &Context, service: &str, request: Request) -> Result<Cid>;
+}

@@ -1,0 +1,88 @@
+//! What comes in: the bytes as they came over the wire, and what the channel knows about them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// The head of an HTTP request: all that is known before its body is read.
+#[derive(Clone, Debug)]
+pub struct HttpHead {
+    /// The verb.
+    pub method: Method,
+    /// Path and query.
+    pub uri: Uri,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// Who is at the other end of the connection.
+    pub peer: SocketAddr,
+    /// The path parameters, decoded.
+    pub params: Vec<(Arc<str>, String)>,
+}
+
+impl HttpHead {
+    /// The path parameter of this name.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(n, _)| &**n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The query parameters, decoded, in the order written.
+    pub fn query(&self) -> impl Iterator<Item = (String, String)> {
+        form_urlencoded::parse(self.uri.query().unwrap_or_default().as_bytes()).into_owned()
+    }
+
+    /// The path, decoded.
+    pub fn path(&self) -> String {
+        percent_decode_str(self.uri.path()).decode_utf8_lossy().into_owned()
+    }
+
+    /// A header's text, if it is there and is text.
+    pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// What a service is called with.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The body, byte for byte as it came over the wire, whatever the data format.
+    pub raw: Bytes,
+    /// The HTTP side, if the channel is of that kind.
+    pub http: Option<Arc<HttpHead>>,
+}
+
+impl Request {
+    /// A request with this body and no HTTP side.
+    pub fn new(raw: impl Into<Bytes>) -> Self {
+        Self { raw: raw.into(), http: None }
+    }
+
+    /// A request with this value as JSON.
+    ///
+    /// # Errors
+    /// If the value cannot be written as JSON.
+    pub fn json(value: &impl serde::Serialize) -> Result<Self> {
+        Ok(Self::new(serde_json::to_vec(value)?))
+    }
+
+    /// The body as JSON; an empty body is `null`.
+    ///
+    /// # Errors
+    /// If it is not JSON, with line and column.
+    pub fn payload(&self) -> Result<Value> {
+        if self.raw.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&self.raw).map_err(|e| malformed(&e))
+    }
+}
+
+/// The error for a body that is not JSON. The parser's words name line and column, never the data.
+pub fn malformed(error: &serde_json::Error) -> Error {
+    Error::invalid("the body is not valid JSON").detail("", error.to_string())
+}

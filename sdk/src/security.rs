@@ -1,0 +1,53 @@
+//! Who calls. A service that holds a caller knows that the platform has checked them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::Result;
+use crate::request::HttpHead;
+
+/// Somebody whom a security definition has vouched for.
+#[derive(Clone, Debug)]
+pub struct Caller(Arc<Vouched>);
+
+#[derive(Debug)]
+struct Vouched {
+    name: Box<str>,
+    security: Box<str>,
+    roles: Vec<String>,
+}
+
+impl Caller {
+    /// Says that security definition `security` has checked `name`, who has these roles. Only security kinds may call
+    /// this; the project's own tests enforce it.
+    pub fn vouch(name: &str, security: &str, roles: Vec<String>) -> Self {
+        Self(Arc::new(Vouched { name: name.into(), security: security.into(), roles }))
+    }
+
+    /// Their name: the user name, the subject of a token.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The security definition that vouched for them.
+    pub fn security(&self) -> &str {
+        &self.0.security
+    }
+
+    /// Whether they have this role.
+    pub fn has(&self, role: &str) -> bool {
+        self.0.roles.iter().any(|r| r == role)
+    }
+}
+
+/// A security definition that runs: it looks at the head of a request, before any body is read, and returns the
+/// caller as the proof.
+#[async_trait]
+pub trait Security: Send + Sync + 'static {
+    /// Who sends this request.
+    ///
+    /// # Errors
+    /// If they do not say, or not truthfully.
+    async fn check(&self, head: &HttpHead) -> Result<Caller>;
+}

@@ -1,0 +1,45 @@
+//! Background tasks that have a name, carry the current span and can be waited for when the node stops.
+
+use std::future::Future;
+
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+/// The tasks of one node. A clone is the same set.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks(TaskTracker);
+
+impl Tasks {
+    /// Starts `work` in the background; a panic in it is caught by the runtime and logged here.
+    pub fn spawn<F>(&self, name: &'static str, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        #[allow(clippy::disallowed_methods)] // the one place that may
+        let task = tokio::spawn(work.in_current_span());
+        self.0.spawn(async move {
+            if let Err(error) = task.await
+                && error.is_panic()
+            {
+                tracing::error!(task = name, "a background task panicked");
+            }
+        });
+    }
+
+    /// How many are running.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none is running.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Waits until none is running.
+    pub async fn idle(&self) {
+        self.0.close();
+        self.0.wait().await;
+        self.0.reopen();
+    }
+}
