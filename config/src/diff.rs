@@ -28,7 +28,9 @@ pub fn plan(running: &BTreeMap<DefId, Revision>, wanted: &Catalog) -> Plan {
     let start = wanted
         .start_levels()
         .into_iter()
-        .map(|level| level.into_iter().filter(|d| d.enabled && outdated(&d.id)).map(|d| d.id.clone()).collect())
+        .map(|level| {
+            level.into_iter().filter(|d| d.enabled && outdated(&d.id)).map(|d| d.id.clone()).collect()
+        })
         .filter(|level: &Vec<DefId>| !level.is_empty())
         .collect();
     let gone = |id: &&DefId| !wanted.get(id).is_some_and(|d| d.enabled);

@@ -107,7 +107,10 @@ mod tests {
 
     #[test]
     fn a_near_word_is_suggested_and_a_far_one_lists_what_is_known() {
-        assert_eq!(suggest("pasword", ["password", "path"].into_iter()), Some("did you mean \"password\"?".into()));
+        assert_eq!(
+            suggest("pasword", ["password", "path"].into_iter()),
+            Some("did you mean \"password\"?".into())
+        );
         assert_eq!(suggest("zzz", ["password", "path"].into_iter()), Some("known: password, path".into()));
     }
 }

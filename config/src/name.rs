@@ -125,6 +125,14 @@ impl Family {
             Self::Spec => "specs",
         }
     }
+
+    /// The type of a definition that names none, for a family whose definitions are all of one type.
+    pub fn only_type(self) -> Option<&'static str> {
+        match self {
+            Self::Spec => Some("api"),
+            Self::Security | Self::Connection | Self::Service | Self::Channel | Self::Job => None,
+        }
+    }
 }
 
 impl fmt::Display for Family {
@@ -166,7 +174,8 @@ impl FromStr for DefId {
     type Err = Fault;
     fn from_str(text: &str) -> Result<Self, Fault> {
         let (family, name) = text.split_once('/').ok_or_else(|| {
-            Fault::new("id", format!("{text:?} is not an id")).hint("write family/name, such as channel/orders")
+            Fault::new("id", format!("{text:?} is not an id"))
+                .hint("write family/name, such as channel/orders")
         })?;
         Ok(Self { family: family.parse()?, name: name.parse()? })
     }
@@ -219,7 +228,8 @@ impl FromStr for KindTag {
     type Err = Fault;
     fn from_str(text: &str) -> Result<Self, Fault> {
         let (family, r#type) = text.split_once('.').ok_or_else(|| {
-            Fault::new("kind", format!("{text:?} is not a kind")).hint("write family.type, such as channel.rest")
+            Fault::new("kind", format!("{text:?} is not a kind"))
+                .hint("write family.type, such as channel.rest")
         })?;
         Ok(Self { family: family.parse()?, r#type: r#type.into() })
     }

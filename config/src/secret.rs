@@ -90,7 +90,9 @@ pub enum KeyError {
     #[error("{0} holds no key")]
     Empty(String),
     /// None of the keys opens the secret.
-    #[error("none of the keys opens a sealed secret; the key it was sealed with is missing from the key file")]
+    #[error(
+        "none of the keys opens a sealed secret; the key it was sealed with is missing from the key file"
+    )]
     CannotOpen,
 }
 
@@ -198,7 +200,9 @@ impl Keyring {
         if let Some((step, rest)) = rest.split_first() {
             let children: Vec<(String, &mut Value)> = match value {
                 Value::Object(map) => map.iter_mut().map(|(k, v)| (k.clone(), v)).collect(),
-                Value::Array(items) => items.iter_mut().enumerate().map(|(i, v)| (i.to_string(), v)).collect(),
+                Value::Array(items) => {
+                    items.iter_mut().enumerate().map(|(i, v)| (i.to_string(), v)).collect()
+                }
                 _ => return,
             };
             for (key, child) in children.into_iter().filter(|(key, _)| step == "*" || step == key) {
@@ -216,8 +220,11 @@ impl Keyring {
         match previous.and_then(|map| at(map, path)).filter(|v| v.as_object().is_some_and(is_sealed)) {
             Some(kept) => *value = kept.clone(),
             None => faults.push(
-                Fault::new(path.join("."), format!("{SEALED_TEXT} keeps the secret that is there, but there is none"))
-                    .hint("give the secret itself, or ${NAME} to take it from the environment"),
+                Fault::new(
+                    path.join("."),
+                    format!("{SEALED_TEXT} keeps the secret that is there, but there is none"),
+                )
+                .hint("give the secret itself, or ${NAME} to take it from the environment"),
             ),
         }
     }
@@ -240,7 +247,9 @@ impl Keyring {
                 Value::String(self.open_text(token)?)
             }
             Value::Object(map) => Value::Object(
-                map.iter().map(|(k, v)| Ok((k.clone(), self.open_value(v)?))).collect::<Result<_, KeyError>>()?,
+                map.iter()
+                    .map(|(k, v)| Ok((k.clone(), self.open_value(v)?)))
+                    .collect::<Result<_, KeyError>>()?,
             ),
             Value::Array(items) => {
                 Value::Array(items.iter().map(|v| self.open_value(v)).collect::<Result<_, _>>()?)
@@ -275,9 +284,12 @@ mod tests {
     fn a_sealed_secret_is_seen_nowhere_and_opens_again() {
         let ring = Keyring::generate();
         let draft = clear(serde_json::json!({"user": "u", "password": "hush", "more": [{"key": "quiet"}]}));
-        let secrets = [Pointer(vec!["password".into()]), Pointer(vec!["more".into(), "*".into(), "key".into()])];
+        let secrets =
+            [Pointer(vec!["password".into()]), Pointer(vec!["more".into(), "*".into(), "key".into()])];
         let sealed = ring.seal(&draft, &secrets, None).expect("seals");
-        for seen in [format!("{sealed:?}"), format!("{:?}", serde_json::to_string(&sealed)), format!("{draft:?}")] {
+        for seen in
+            [format!("{sealed:?}"), format!("{:?}", serde_json::to_string(&sealed)), format!("{draft:?}")]
+        {
             assert!(!seen.contains("hush") && !seen.contains("quiet"), "{seen}");
         }
         assert_eq!(ring.open(&sealed).expect("opens"), draft);
@@ -288,7 +300,8 @@ mod tests {
     fn the_masked_text_keeps_what_is_there() {
         let ring = Keyring::generate();
         let secrets = [Pointer(vec!["password".into()])];
-        let first = ring.seal(&clear(serde_json::json!({"password": "hush"})), &secrets, None).expect("seals");
+        let first =
+            ring.seal(&clear(serde_json::json!({"password": "hush"})), &secrets, None).expect("seals");
         let masked = clear(serde_json::json!({"password": SEALED_TEXT}));
         let kept = ring.seal(&masked, &secrets, Some(&first)).expect("keeps");
         assert_eq!(kept, first);

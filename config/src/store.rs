@@ -112,7 +112,9 @@ pub enum StoreError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CommitError {
     /// Somebody was faster.
-    #[error("the catalog is at revision {current} by now, not at {expected}; read it again and repeat the change")]
+    #[error(
+        "the catalog is at revision {current} by now, not at {expected}; read it again and repeat the change"
+    )]
     Conflict {
         /// What the writer had seen.
         expected: Revision,
@@ -132,7 +134,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies `change` in one atomic step if the store is still at `expect`, and returns the new catalog. Once this
     /// answers, the change survives a crash.
-    async fn commit(&self, expect: Revision, change: Change, note: Note) -> Result<Arc<Catalog>, CommitError>;
+    async fn commit(&self, expect: Revision, change: Change, note: Note)
+    -> Result<Arc<Catalog>, CommitError>;
 
     /// The newest `limit` revisions before `before` (or of all), newest first.
     async fn history(&self, before: Option<Revision>, limit: usize) -> Result<Vec<Entry>, StoreError>;

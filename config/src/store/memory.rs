@@ -42,7 +42,12 @@ impl Store for Memory {
         Ok(self.state().catalog.clone())
     }
 
-    async fn commit(&self, expect: Revision, change: Change, note: Note) -> Result<Arc<Catalog>, CommitError> {
+    async fn commit(
+        &self,
+        expect: Revision,
+        change: Change,
+        note: Note,
+    ) -> Result<Arc<Catalog>, CommitError> {
         let mut state = self.state();
         let before = state.catalog.clone();
         if before.revision != expect {
