@@ -1,0 +1,1 @@
+//! Tests of reading bundles: every fault is found, each with its place.

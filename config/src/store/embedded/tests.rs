@@ -1,0 +1,1 @@
+//! Tests of what only a file can do: crashes, full disks, locks and damage.
