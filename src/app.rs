@@ -143,7 +143,8 @@ impl Node {
         let data = listener::open("data", app.settings.listen, data, &limits, tls.clone(), &app).await?;
         let admin_service = warp::service(admin::filter(&app));
         let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
-        let admin = listener::open("admin", app.settings.admin, admin_service, &limits, tls, &app).await?;
+        let make = move |_| admin_service.clone();
+        let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
         Ok(Self { app, data: data.address, admin: admin.address, stop, listeners: vec![data, admin] })
     }
 
