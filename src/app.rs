@@ -104,7 +104,7 @@ impl Node {
             Arc::new(Registry::new(extras.kinds, extras.services).map_err(|e| setup("services", &e))?);
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let tasks = Tasks::default();
-        let live = Live::new(tasks.clone());
+        let live = Live::new(tasks.clone(), clock.clone());
         let board = Arc::new(Board::default());
         let definitions = Definitions { store: store.clone(), registry: registry.clone(), keyring, board };
         let reconciler = Reconciler {

@@ -30,6 +30,7 @@ pub struct Params {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept: Option<String>,
     /// The service that does the work.
+    #[serde(deserialize_with = "service")]
     pub service: Name,
     /// The security definition that callers must satisfy; left out or null: anyone may call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +92,12 @@ pub enum Envelope {
     Flat,
     /// `{"response": ...}`.
     Response,
+}
+
+/// The engine's own services have a second name.
+fn service<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Name, D::Error> {
+    let name = Name::deserialize(d)?;
+    crate::service::canonical(name.as_str()).parse().map_err(serde::de::Error::custom)
 }
 
 fn body_limit() -> Size {
