@@ -130,7 +130,7 @@ async fn a_damaged_definition_is_left_out_and_can_be_written_again() {
     drop(store);
     let store = open(&folder);
     assert_eq!(store.unreadable(), ["job/c", "nothing"]);
-    assert_eq!(value(&*store.load().await.expect("loads"), "a"), Some(2.into()));
+    assert_eq!(value(&store.load().await.expect("loads"), "a"), Some(2.into()));
 }
 
 #[tokio::test]
