@@ -133,7 +133,7 @@ pub(crate) async fn the_last_word_on_an_id_counts(store: impl Store) {
     let twice = commit(&store, put([("a", 1), ("a", 2)])).await;
     assert_eq!(value(&twice, "a"), Some(2.into()));
     let both = Change { put: put([("a", 3)]).put, delete: vec![id("a"), id("never there")] };
-    assert_eq!(value(&commit(&store, both).await, "a"), None);
+    assert_eq!(value(&*commit(&store, both).await, "a"), None);
     assert_eq!(commit(&store, Change::default()).await.revision, Revision(3));
     assert_eq!(value(&store.load_at(Revision(1)).await.expect("loads"), "a"), Some(2.into()));
     assert_eq!(store.load_at(Revision::ZERO).await.expect("loads"), Catalog::default());
