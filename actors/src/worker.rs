@@ -8,9 +8,9 @@ use config::{Clear, Clock, Definition};
 use futures_util::FutureExt as _;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use schemars::JsonSchema;
+use sdk::task::Endless;
 use sdk::{Error, Result};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
@@ -99,8 +99,7 @@ pub struct State {
     gate: Arc<Gate>,
     meter: Arc<Meter>,
     health: Health,
-    /// Dropped with the state: the probe ends.
-    _probing: Option<watch::Sender<()>>,
+    _probing: Option<Endless>,
 }
 
 /// See the module.
@@ -126,10 +125,8 @@ impl Actor for Worker {
         if let Part::Connection(connection) = &part
             && let Some(every) = connection.probe_every()
         {
-            let (alive, ended) = watch::channel(());
-            let work = probe(me, connection.clone(), health.clone(), every, clock, ended);
-            tasks.spawn("probe", work);
-            probing = Some(alive);
+            let work = probe(me, connection.clone(), health.clone(), every, clock);
+            probing = Some(tasks.endless("probe", work));
         }
         drop(started.send(part.clone())); // whoever spawned this may have given up waiting
         Ok(State { definition, part, gate, meter, health, _probing: probing })
@@ -218,20 +215,13 @@ async fn probe(
     health: Health,
     every: Duration,
     clock: Clock,
-    mut ended: watch::Receiver<()>,
 ) {
     let mut backoff = Backoff::default();
     let mut wait = Duration::ZERO;
     loop {
-        let due = async {
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = health.reported(), if backoff.failures() == 0 => {}
-            }
-        };
         tokio::select! {
-            _ = ended.changed() => return,
-            () = due => {}
+            () = tokio::time::sleep(wait) => {}
+            () = health.reported(), if backoff.failures() == 0 => {}
         }
         let ping = AssertUnwindSafe(connection.ping(Instant::now() + PING_LIMIT)).catch_unwind();
         let error = match tokio::time::timeout(PING_LIMIT, ping).await {
