@@ -123,9 +123,8 @@ impl Actor for Worker {
             Err(_) => return Err(format!("did not start within {START_LIMIT:?}").into()),
         };
         let mut probing = None;
-        if let Part::Connection(connection) = &part
-            && let Some(every) = connection.probe_every()
-        {
+        if let Part::Connection(connection) = &part {
+            let every = connection.probe_every();
             let (alive, ended) = watch::channel(());
             let work = probe(me, connection.clone(), health.clone(), every, clock, ended);
             tasks.spawn("probe", work);
@@ -210,22 +209,28 @@ fn answer(verb: Verb, limit: Duration, reply: RpcReplyPort<Result<Report>>, stat
     tokio::spawn(async move { drop(reply.send(work.await)) });
 }
 
-/// Asks the other side whether it is there: now and then while all is well, soon and then ever more slowly when it
-/// is not, and at once when a call has met a failure.
+/// Asks the other side whether it is there: now and then while all is well, if the connection wants that, and at once
+/// when a call has met a failure; then soon and ever more slowly until it is back, since meanwhile no call gets through.
 async fn probe(
     me: ActorRef<WorkerMsg>,
     connection: Arc<dyn Connection>,
     health: Health,
-    every: Duration,
+    every: Option<Duration>,
     clock: Clock,
     mut ended: watch::Receiver<()>,
 ) {
     let mut backoff = Backoff::default();
-    let mut wait = Duration::ZERO;
+    let mut wait = every.map(|_| Duration::ZERO);
     loop {
+        let timer = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
         let due = async {
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = timer => {}
                 () = health.reported(), if backoff.failures() == 0 => {}
             }
         };
@@ -255,7 +260,8 @@ async fn probe(
         if health.down().is_none() || backoff.failures() == 0 {
             tracing::warn!(actor = ?me.get_name(), %error, "the other side does not answer");
         }
-        wait = backoff.next_probe();
-        health.failed(error, Instant::now() + wait);
+        let next = backoff.next_probe();
+        health.failed(error, Instant::now() + next);
+        wait = Some(next);
     }
 }
