@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use config::{
-    Catalog, Checked, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Revision, Rules,
+    Catalog, Checked, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Pointer, Revision,
+    Rules,
 };
 use sdk::Service;
 
 use crate::kind::{AnyKind, tag_of};
 use crate::routes::Mount;
-use crate::{channel, connection, security, service};
+use crate::{channel, check, connection, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
@@ -24,7 +25,14 @@ pub static KINDS: &[&dyn AnyKind] = &[
 ];
 
 /// Every service that comes with the engine.
-pub static SERVICES: &[&dyn Service] = &[&service::ping::ping];
+pub static SERVICES: &[&dyn Service] = &[
+    &service::ping::ping,
+    &service::echo::echo,
+    &service::input_logger::input_logger,
+    &service::raw_request_logger::raw_request_logger,
+    &service::ftp_handler::ftp_handler,
+    &service::billing::billing,
+];
 
 /// The compiled-in services by name.
 pub type Services = HashMap<Name, &'static dyn Service>;
@@ -71,9 +79,15 @@ impl Registry {
     pub fn kind(&self, tag: &KindTag) -> Result<&'static dyn AnyKind, Fault> {
         self.kinds.get(tag).copied().ok_or_else(|| {
             let known = self.kinds.keys().filter(|k| k.family == tag.family).map(|k| k.r#type.as_str());
-            let fault = Fault::new("type", format!("there is no {} of type {:?}", tag.family, tag.r#type));
+            let fault = Fault::new("type", format!("there is no {} of type {:?}", tag.family, tag.r#type))
+                .hint(format!("this version has no type of {} yet", tag.family.plural()));
             fault.maybe_hint(config::fault::suggest(&tag.r#type, known))
         })
+    }
+
+    /// Where a kind keeps its secrets; nowhere, if there is no such kind.
+    pub fn secrets(&self, tag: &KindTag) -> Vec<Pointer> {
+        self.kinds.get(tag).map(|kind| check::secrets(&kind.schema())).unwrap_or_default()
     }
 
     /// What is wanted, with the compiled-in services that no definition speaks of.

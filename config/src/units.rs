@@ -140,6 +140,9 @@ macro_rules! text_or_number {
                     fn visit_u64<E: de::Error>(self, n: u64) -> Result<$type, E> {
                         self.visit_str(&n.to_string())
                     }
+                    fn visit_i64<E: de::Error>(self, n: i64) -> Result<$type, E> {
+                        self.visit_str(&n.to_string())
+                    }
                 }
                 d.deserialize_any(Visitor)
             }
