@@ -15,7 +15,9 @@ use crate::{channel, check, connection, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
+    &security::api_key::ApiKey,
     &security::basic::Basic,
+    &security::bearer::Bearer,
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
     &service::native::Native,
