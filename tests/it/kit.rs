@@ -1,0 +1,6 @@
+//! What the tests stand on: an engine in this process, real servers as processes, and certificates for them.
+
+pub(crate) mod certs;
+pub(crate) mod engine;
+pub(crate) mod ftp;
+pub(crate) mod process;
