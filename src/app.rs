@@ -104,7 +104,7 @@ impl Node {
             Arc::new(Registry::new(extras.kinds, extras.services).map_err(|e| setup("services", &e))?);
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let tasks = Tasks::default();
-        let live = Live::new(tasks.clone());
+        let live = Live::new(tasks.clone(), clock.clone());
         let board = Arc::new(Board::default());
         let definitions = Definitions { store: store.clone(), registry: registry.clone(), keyring, board };
         let reconciler = Reconciler {
@@ -143,7 +143,8 @@ impl Node {
         let data = listener::open("data", app.settings.listen, data, &limits, tls.clone(), &app).await?;
         let admin_service = warp::service(admin::filter(&app));
         let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
-        let admin = listener::open("admin", app.settings.admin, admin_service, &limits, tls, &app).await?;
+        let make = move |_| admin_service.clone();
+        let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
         Ok(Self { app, data: data.address, admin: admin.address, stop, listeners: vec![data, admin] })
     }
 

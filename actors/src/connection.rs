@@ -2,3 +2,4 @@
 
 pub mod ftp;
 pub mod http;
+pub mod tls;

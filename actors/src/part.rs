@@ -94,6 +94,9 @@ pub trait HttpChannel: Send + Sync + 'static {
     /// The answer to a cross-origin preflight, if it is one and this channel answers them.
     fn preflight(&self, head: &HttpHead, allow: &str) -> Option<Response<Bytes>>;
 
+    /// Whether answers may be compressed.
+    fn compresses(&self) -> bool;
+
     /// Refuses what the head alone shows to be wrong, before the body is read.
     ///
     /// # Errors

@@ -23,7 +23,14 @@ pub static KINDS: &[&dyn AnyKind] = &[
 ];
 
 /// Every service that comes with the engine.
-pub static SERVICES: &[&dyn Service] = &[&service::ping::ping];
+pub static SERVICES: &[&dyn Service] = &[
+    &service::ping::ping,
+    &service::echo::echo,
+    &service::input_logger::input_logger,
+    &service::raw_request_logger::raw_request_logger,
+    &service::ftp_handler::ftp_handler,
+    &service::billing::billing,
+];
 
 /// The compiled-in services by name.
 pub type Services = HashMap<Name, &'static dyn Service>;

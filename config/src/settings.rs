@@ -1,5 +1,6 @@
-//! What a node is told at its start, from four layers: defaults, `node.toml`, the environment, flags. The only file
-//! that reads the environment.
+//! What a node is told at its start, from four layers: defaults, `node.toml`, the environment and flags.
+//!
+//! The only file that reads the environment.
 
 mod layers;
 mod store_url;

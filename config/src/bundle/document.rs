@@ -1,8 +1,10 @@
 //! A YAML 1.2 or JSON text as a tree that remembers where each of its nodes was written.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::scalar;
@@ -10,7 +12,7 @@ use super::scalar;
 /// How deep a value may be nested. What is stored is JSON, and its reader stops at 128.
 const MAX_DEPTH: usize = 100;
 /// How much aliases may add to a text, in nodes and bytes: a few lines of nested aliases can ask for terabytes.
-const MAX_ALIASED: usize = 4 << 20;
+const MAX_ALIASED: usize = 1 << 20;
 
 /// Line and column, from 1.
 pub(super) type Position = (u64, u64);
@@ -79,9 +81,10 @@ pub(super) fn read(text: &str) -> Result<Vec<Node>, Broken> {
         simple_key_max_lookahead: 1 << 20,
     };
     options.set_emit_comments(false);
+    let text = json_as_yaml(text);
     let mut reader = Reader::default();
     let mut documents = Vec::new();
-    for next in Parser::new_from_str_with_options(text, options) {
+    for next in Parser::new_from_str_with_options(&text, options) {
         let (event, span) = next.map_err(|error| Broken {
             position: (error.marker().line() as u64, error.marker().col() as u64 + 1),
             message: error.info(),
@@ -92,6 +95,16 @@ pub(super) fn read(text: &str) -> Result<Vec<Node>, Broken> {
         }
     }
     Ok(documents.into_iter().filter(|root| !matches!(root.tree, Tree::Scalar(Value::Null))).collect())
+}
+
+/// JSON is YAML but for a few characters that its texts may hold as they are, and that YAML wants to see escaped.
+fn json_as_yaml(text: &str) -> Cow<'_, str> {
+    let refused = |c: char| matches!(c, '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}');
+    if !text.contains(refused) || serde_json::from_str::<IgnoredAny>(text).is_err() {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c| if refused(c) { format!("\\u{:04x}", u32::from(c)) } else { String::from(c) };
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
 /// A list or map whose end has not been read yet.

@@ -10,10 +10,18 @@ use tokio::io::AsyncRead;
 use tokio::time::Instant;
 
 use super::Handle;
-use crate::{Context, Result};
+use crate::{Context, Error, Result};
 
 /// A stream of bytes to or from a file, so that a large file needs no memory of its size.
 pub type ByteStream = Pin<Box<dyn AsyncRead + Send>>;
+
+/// The error of a [`ByteStream`] that failed, as a service's own: timeout if the server took too long, else upstream.
+pub fn broken_off(error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::TimedOut => Error::timeout(error.to_string()),
+        _ => Error::upstream(error.to_string()),
+    }
+}
 
 /// One entry of a folder.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, schemars::JsonSchema)]
@@ -91,9 +99,7 @@ impl Ftp {
     pub async fn get(&self, path: &str) -> Result<Bytes> {
         let mut stream = self.get_stream(path).await?;
         let mut data = Vec::new();
-        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut data)
-            .await
-            .map_err(|e| crate::Error::upstream("the FTP server broke off the transfer").because(e))?;
+        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut data).await.map_err(broken_off)?;
         Ok(data.into())
     }
 
