@@ -24,9 +24,7 @@ use crate::app::App;
 const AHEAD: usize = 1 << 20;
 
 /// The service of each data connection.
-pub fn service(
-    app: App,
-) -> impl Fn(SocketAddr) -> DataService + Send + Sync + 'static {
+pub fn service(app: App) -> impl Fn(SocketAddr) -> DataService + Send + Sync + 'static {
     move |peer| DataService { app: app.clone(), peer }
 }
 
@@ -151,7 +149,8 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes> {
             Some(whole) => whole.extend_from_slice(&data),
             None if first.is_empty() => first = data, // most bodies come in one piece, which is used as it is
             None => {
-                let ahead = usize::try_from(announced).unwrap_or(AHEAD).clamp(first.len() + data.len(), limit);
+                let ahead =
+                    usize::try_from(announced).unwrap_or(AHEAD).clamp(first.len() + data.len(), limit);
                 let mut joined = BytesMut::with_capacity(ahead.min(AHEAD.max(first.len() + data.len())));
                 joined.extend_from_slice(&std::mem::take(&mut first));
                 joined.extend_from_slice(&data);

@@ -17,7 +17,9 @@ async fn a_thousand_changes_under_load_lose_no_request() {
     let node = Arc::new(TestNode::start().await);
     let bundle = |n: usize| {
         let service = if n.is_multiple_of(2) { "zeugma.helpers.echo" } else { "who" };
-        format!("channels: [{{name: c, type: rest, path: /c, service: {service}, response_headers: {{x-change: '{n}'}}}}]")
+        format!(
+            "channels: [{{name: c, type: rest, path: /c, service: {service}, response_headers: {{x-change: '{n}'}}}}]"
+        )
     };
     node.apply(&bundle(0)).await;
     let (done, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -30,7 +32,11 @@ async fn a_thousand_changes_under_load_lose_no_request() {
                     sent += 1;
                     let answer = node.post("/c").body("nobody").send().await.expect("an answer");
                     assert_eq!(answer.status(), StatusCode::OK);
-                    let change = answer.headers()["x-change"].to_str().expect("text").parse::<usize>().expect("a number");
+                    let change = answer.headers()["x-change"]
+                        .to_str()
+                        .expect("text")
+                        .parse::<usize>()
+                        .expect("a number");
                     assert!(change >= seen, "an older revision after a newer one: {change} < {seen}");
                     seen = change;
                     assert_eq!(answer.text().await.expect("text"), "nobody");
@@ -124,7 +130,11 @@ async fn an_operators_pause_holds_until_resume_even_over_a_change() {
     .await;
     let report = tell(Verb::Drain).await.expect("drained");
     assert_eq!(report.in_flight, 0);
-    assert_eq!(inside.await.expect("joined").expect("an answer").status(), StatusCode::OK, "it was let finish");
+    assert_eq!(
+        inside.await.expect("joined").expect("an answer").status(),
+        StatusCode::OK,
+        "it was let finish"
+    );
     assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
     tell(Verb::Resume).await.expect("resumed");
     let stats = tell(Verb::Stats).await.expect("stats");

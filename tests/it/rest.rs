@@ -47,7 +47,10 @@ async fn the_callers_mistakes_are_said_with_their_place() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(body["error"]["kind"], "invalid");
     assert_eq!(body["error"]["cid"], cid);
-    assert!(body["error"]["details"][0]["message"].as_str().is_some_and(|m| m.contains("line 2 column 14")), "{body}");
+    assert!(
+        body["error"]["details"][0]["message"].as_str().is_some_and(|m| m.contains("line 2 column 14")),
+        "{body}"
+    );
 
     let (status, body, _) = send("/c", r#"{"cust_id": "seventeen"}"#).await;
     assert_eq!((status, &body["error"]["details"][0]["at"]), (StatusCode::BAD_REQUEST, &json!("/cust_id")));
@@ -57,7 +60,10 @@ async fn the_callers_mistakes_are_said_with_their_place() {
 
     let (status, body, cid) = send("/z", r#"{"cust_id": 404}"#).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert_eq!(body, json!({"zato_env": {"result": "ZATO_ERROR", "cid": cid, "details": "there is no such customer"}}));
+    assert_eq!(
+        body,
+        json!({"zato_env": {"result": "ZATO_ERROR", "cid": cid, "details": "there is no such customer"}})
+    );
     let (_, body, _) = send("/p", r#"{"cust_id": 404}"#).await;
     assert_eq!((&body["status"], &body["type"]), (&json!(404), &json!("urn:zeugma:error:not-found")));
 
@@ -72,7 +78,9 @@ async fn the_callers_mistakes_are_said_with_their_place() {
 async fn the_first_match_is_well_defined() {
     let node = TestNode::start().await;
     let channel = |name: &str, rest: &str| {
-        format!("- {{name: {name}, type: rest, service: zeugma.ping, response_headers: {{x-channel: {name}}}, {rest}}}\n")
+        format!(
+            "- {{name: {name}, type: rest, service: zeugma.ping, response_headers: {{x-channel: {name}}}, {rest}}}\n"
+        )
     };
     let bundle = [
         channel("param", "path: '/a/{x}', method: GET"),
@@ -108,14 +116,19 @@ async fn the_first_match_is_well_defined() {
         (Method::GET, "/a/b", Some((HOST, "API.example.com:8080")), "\"host\""),
         (Method::GET, "/a/c", Some((HOST, "api.example.com")), "\"param\""),
     ] {
-        assert_eq!(matched(method.clone(), path, header.clone()).await, expected, "{method} {path} {header:?}");
+        assert_eq!(
+            matched(method.clone(), path, header.clone()).await,
+            expected,
+            "{method} {path} {header:?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conflict_of_routes_is_a_fault_and_changes_nothing() {
     let node = TestNode::start().await;
-    node.apply("channels: [{name: one, type: rest, path: '/a/{x}', method: GET, service: zeugma.ping}]").await;
+    node.apply("channels: [{name: one, type: rest, path: '/a/{x}', method: GET, service: zeugma.ping}]")
+        .await;
     let refused = node
         .try_apply("channels: [{name: two, type: rest, path: '/a/{y}', method: GET, service: zeugma.ping}]")
         .await
@@ -138,7 +151,10 @@ async fn verbs_that_are_not_there_are_answered_with_those_that_are() {
     assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(wrong.headers()[ALLOW], "GET, HEAD, PUT, OPTIONS");
     let options = node.request(Method::OPTIONS, "/x").send().await.expect("an answer");
-    assert_eq!((options.status(), &options.headers()[ALLOW]), (StatusCode::NO_CONTENT, &wrong.headers()[ALLOW]));
+    assert_eq!(
+        (options.status(), &options.headers()[ALLOW]),
+        (StatusCode::NO_CONTENT, &wrong.headers()[ALLOW])
+    );
     let head = node.request(Method::HEAD, "/x").send().await.expect("an answer");
     assert_eq!(head.status(), StatusCode::OK);
     assert_eq!(head.headers()["content-length"], "17", "as GET would say");
@@ -181,7 +197,8 @@ async fn answers_are_compressed_for_those_who_accept_it() {
         gzip.finish().expect("gzip")
     };
     let send = async |body: Vec<u8>, encoding: &str| {
-        let request = node.post("/e").header(CONTENT_TYPE, "application/json").header(CONTENT_ENCODING, encoding);
+        let request =
+            node.post("/e").header(CONTENT_TYPE, "application/json").header(CONTENT_ENCODING, encoding);
         request.body(body).send().await.expect("an answer")
     };
     let answer = send(gzipped(r#"{"a": 1}"#), "gzip").await;
@@ -216,7 +233,9 @@ async fn pages_of_allowed_origins_may_call_and_others_may_not() {
         assert_eq!(allowed.headers()[name], value);
     }
     assert!(allowed.headers()["access-control-allow-methods"].to_str().expect("text").contains("POST"));
-    assert!(!preflight("https://evil.example.com").await.headers().contains_key("access-control-allow-origin"));
+    assert!(
+        !preflight("https://evil.example.com").await.headers().contains_key("access-control-allow-origin")
+    );
 
     let real = node.post("/c").header(ORIGIN, "https://shop.example.com").send().await.expect("an answer");
     assert_eq!(real.headers()["access-control-allow-origin"], "https://shop.example.com");

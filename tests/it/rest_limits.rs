@@ -14,7 +14,10 @@ async fn raw_bodies_come_through_byte_for_byte_up_to_the_limit() {
     for body in [Vec::new(), b"\r\n\0\xff".to_vec(), all.clone()] {
         let request = node.post("/e").header(CONTENT_TYPE, "application/x-mine").body(body.clone());
         let answer = request.send().await.expect("an answer");
-        assert_eq!((answer.status(), &answer.headers()[CONTENT_TYPE]), (StatusCode::OK, &"application/x-mine".parse().expect("a value")));
+        assert_eq!(
+            (answer.status(), &answer.headers()[CONTENT_TYPE]),
+            (StatusCode::OK, &"application/x-mine".parse().expect("a value"))
+        );
         assert!(answer.bytes().await.expect("a body") == body, "{} bytes differ", body.len());
     }
     let one_more = node.post("/e").body([all, vec![0]].concat()).send().await.expect("an answer");

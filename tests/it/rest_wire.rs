@@ -18,7 +18,8 @@ async fn answer(stream: &mut TcpStream) -> String {
         all.extend_from_slice(&buffer[..n]);
         let text = String::from_utf8_lossy(&all);
         let done = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
-            let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).and_then(|l| l.parse().ok());
+            let length =
+                head.lines().find_map(|l| l.strip_prefix("content-length: ")).and_then(|l| l.parse().ok());
             length.is_some_and(|length: usize| body.len() >= length)
         });
         if n == 0 || done {
@@ -45,7 +46,10 @@ async fn too_long_a_body_is_refused_without_being_read() {
 
     // Nobody says how long it is: the answer comes as soon as the limit is passed, the end never does.
     let mut stream = connect(&node).await;
-    stream.write_all(b"POST /e HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").await.expect("sent");
+    stream
+        .write_all(b"POST /e HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await
+        .expect("sent");
     for _ in 0..3 {
         stream.write_all(b"200\r\n").await.expect("sent");
         stream.write_all(&[b'x'; 0x200]).await.expect("sent");
@@ -67,12 +71,18 @@ channels: [{name: e, type: rest, path: /e, method: POST, service: zeugma.helpers
     let head = "POST /e HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n";
     stream.write_all(format!("{head}\r\n").as_bytes()).await.expect("sent");
     let text = answer(&mut stream).await;
-    assert!(text.starts_with("HTTP/1.1 401 ") && text.to_lowercase().contains("www-authenticate: basic"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 401 ") && text.to_lowercase().contains("www-authenticate: basic"),
+        "{text}"
+    );
     assert!(!text.contains("100 Continue"), "the body must not be asked for: {text}");
 
     let mut stream = connect(&node).await;
     // clerk:s3cret
-    stream.write_all(format!("{head}authorization: Basic Y2xlcms6czNjcmV0\r\n\r\n").as_bytes()).await.expect("sent");
+    stream
+        .write_all(format!("{head}authorization: Basic Y2xlcms6czNjcmV0\r\n\r\n").as_bytes())
+        .await
+        .expect("sent");
     let mut first = [0; 25];
     stream.read_exact(&mut first).await.expect("an answer");
     assert_eq!(&first, b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -84,7 +94,8 @@ channels: [{name: e, type: rest, path: /e, method: POST, service: zeugma.helpers
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_and_silent_clients_are_dropped_and_hurt_nobody() {
     let node = TestNode::start_with(|settings| settings.header_timeout = Span::millis(150)).await;
-    node.apply("channels: [{name: e, type: rest, path: /e, service: zeugma.helpers.echo, deadline: 150ms}]").await;
+    node.apply("channels: [{name: e, type: rest, path: /e, service: zeugma.helpers.echo, deadline: 150ms}]")
+        .await;
     for sent in ["", "P", "POST /e HTTP/1.1\r\nhost: x\r\nx-slow: "] {
         let mut stream = connect(&node).await;
         stream.write_all(sent.as_bytes()).await.expect("sent");
@@ -99,13 +110,18 @@ async fn slow_and_silent_clients_are_dropped_and_hurt_nobody() {
     let text = answer(&mut stream).await;
     assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
     let metrics = node.metrics();
-    assert!(metrics.contains(r#"zeugma_http_connections_dropped_total{listener="data",reason="head-timeout"} 3"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"zeugma_http_connections_dropped_total{listener="data",reason="head-timeout"} 3"#),
+        "{metrics}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_are_no_http_are_answered_or_dropped() {
     let node = TestNode::start().await;
-    for sent in [&b"\x16\x03\x01\x02\x00\x01\x00\x01"[..], b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", &[0xff; 70_000]] {
+    for sent in
+        [&b"\x16\x03\x01\x02\x00\x01\x00\x01"[..], b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", &[0xff; 70_000]]
+    {
         let mut stream = connect(&node).await;
         drop(stream.write_all(sent).await); // the server may hang up before all is sent
         let mut rest = Vec::new();
@@ -121,7 +137,8 @@ async fn more_connections_than_the_cap_wait_their_turn() {
     let node = TestNode::start_with(|settings| settings.max_connections = cap).await;
     node.apply("channels: [{name: p, type: rest, path: /p, service: zeugma.ping}]").await;
     let (one, two) = (connect(&node).await, connect(&node).await);
-    until("both are in", async || node.metrics().contains(r#"zeugma_http_connections{listener="data"} 2"#)).await;
+    until("both are in", async || node.metrics().contains(r#"zeugma_http_connections{listener="data"} 2"#))
+        .await;
     let mut third = connect(&node).await;
     third.write_all(b"GET /p HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
     let waits = tokio::time::timeout(Duration::from_millis(200), third.read_u8()).await;

@@ -16,7 +16,8 @@ async fn services_invoke_each_other_but_not_themselves() {
         - {name: b, type: rest, path: /b, service: starts-background}",
     )
     .await;
-    let send = async |path: &str, body: &'static str| node.post(path).body(body).send().await.expect("an answer");
+    let send =
+        async |path: &str, body: &'static str| node.post(path).body(body).send().await.expect("an answer");
     let customer: Customer = send("/f", "get-customer").await.json().await.expect("JSON");
     assert_eq!(customer.id, 7);
     assert_eq!(send("/f", "zato.ping").await.text().await.expect("text"), r#"{"pong":"zeugma"}"#);
@@ -42,6 +43,7 @@ channels: [{name: f, type: rest, path: /f, service: forwards}]",
     assert_eq!(send().await, StatusCode::NOT_FOUND);
     node.apply("services: [{name: get-customer, type: native}]").await;
     assert_eq!(send().await, StatusCode::OK);
-    let unknown = node.try_apply("services: [{name: get-custmer, type: native}]").await.expect_err("no such service");
+    let unknown =
+        node.try_apply("services: [{name: get-custmer, type: native}]").await.expect_err("no such service");
     assert!(unknown.to_string().contains("did you mean \"get-customer\"?"), "{unknown}");
 }

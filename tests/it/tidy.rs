@@ -53,11 +53,19 @@ fn files_are_short_and_say_what_they_are() {
 #[test]
 fn no_file_is_named_after_nothing() {
     let vague = ["util", "utils", "common", "helper", "helpers", "manager", "misc"];
-    let is_vague = |s: &Source| Path::new(&s.path).components().any(|c| {
-        let name = c.as_os_str().to_string_lossy();
-        vague.contains(&name.trim_end_matches(".rs"))
-    });
-    none(files("rs").iter().filter(|s| is_vague(s)).map(|s| format!("{}: name what is in it", s.path)).collect());
+    let is_vague = |s: &Source| {
+        Path::new(&s.path).components().any(|c| {
+            let name = c.as_os_str().to_string_lossy();
+            vague.contains(&name.trim_end_matches(".rs"))
+        })
+    };
+    none(
+        files("rs")
+            .iter()
+            .filter(|s| is_vague(s))
+            .map(|s| format!("{}: name what is in it", s.path))
+            .collect(),
+    );
 }
 
 /// src -> actors -> {sdk, cluster -> config}, and never back.
@@ -107,7 +115,9 @@ fn frameworks_stay_home() {
         ("Caller::vouch", &["actors/src/security/", "sdk/src/security.rs"]),
     ];
     let mut faults = Vec::new();
-    for source in files("rs").iter().filter(|s| !s.path.starts_with("tests/") && !s.path.starts_with("benches/")) {
+    for source in
+        files("rs").iter().filter(|s| !s.path.starts_with("tests/") && !s.path.starts_with("benches/"))
+    {
         for (what, homes) in &homes {
             let used = source.text.lines().any(|line| {
                 let code = line.split("//").next().unwrap_or_default();
@@ -146,7 +156,8 @@ fn kinds_know_nothing_of_each_other() {
                 let own = file.split(['/', '.']).next().unwrap_or_default();
                 for (at, _) in source.text.match_indices(&format!("crate::{family}::")) {
                     let rest = &source.text[at + format!("crate::{family}::").len()..];
-                    let other = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+                    let other =
+                        rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
                     if other != own && registry.contains(&format!("{family}::{other}::")) {
                         faults.push(format!("{}: a kind must not import another ({other})", source.path));
                     }

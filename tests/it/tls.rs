@@ -14,7 +14,8 @@ use crate::kit::node::{TestNode, until};
 /// A certificate for localhost, signed by itself.
 fn certificate(folder: &Path) -> reqwest::Certificate {
     let key = KeyPair::generate().expect("a key");
-    let certificate = CertificateParams::new(["localhost".to_owned()]).expect("a name").self_signed(&key).expect("signed");
+    let certificate =
+        CertificateParams::new(["localhost".to_owned()]).expect("a name").self_signed(&key).expect("signed");
     std::fs::write(folder.join("cert.pem"), certificate.pem()).expect("written");
     std::fs::write(folder.join("key.pem"), key.serialize_pem()).expect("written");
     reqwest::Certificate::from_pem(certificate.pem().as_bytes()).expect("a certificate")

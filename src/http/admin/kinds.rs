@@ -14,7 +14,7 @@ pub(super) async fn list(call: Call) -> Result<Vec<KindView>, Failure> {
 }
 
 /// Every kind of this registry, by tag.
-pub fn all(registry: &Registry) -> Vec<KindView> {
+pub(in crate::http) fn all(registry: &Registry) -> Vec<KindView> {
     registry.kinds().map(|(tag, kind)| view(tag, kind)).collect()
 }
 

@@ -8,8 +8,18 @@ use serde::{Deserialize, Serialize};
 use zeugma::{Context, Error, Request, Response, Result, Service};
 
 /// All of them.
-pub static ALL: &[&dyn Service] =
-    &[&get_customer, &sleepy, &panics, &forwards, &invokes_itself, &nests, &starts_background, &counts, &large, &who];
+pub static ALL: &[&dyn Service] = &[
+    &get_customer,
+    &sleepy,
+    &panics,
+    &forwards,
+    &invokes_itself,
+    &nests,
+    &starts_background,
+    &counts,
+    &large,
+    &who,
+];
 
 /// What a customer is looked up by.
 #[derive(Deserialize, JsonSchema)]
@@ -41,7 +51,8 @@ pub async fn get_customer(_ctx: &Context, input: CustomerRequest) -> Result<Cust
 /// Waits as many milliseconds as the body says.
 #[zeugma::service]
 pub async fn sleepy(_ctx: &Context, request: Request) -> Result<Response> {
-    let millis = std::str::from_utf8(&request.raw)?.trim().parse().map_err(|_| Error::invalid("send a number"))?;
+    let millis =
+        std::str::from_utf8(&request.raw)?.trim().parse().map_err(|_| Error::invalid("send a number"))?;
     tokio::time::sleep(Duration::from_millis(millis)).await;
     Ok(Response::new("slept"))
 }
