@@ -51,7 +51,8 @@ pub trait Connection: Send + Sync + 'static {
     /// Asks the other side whether it is there, and keeps idle connections alive.
     async fn ping(&self, deadline: Instant) -> Result<()>;
 
-    /// How long to wait between two probes while all is well; none: the other side is asked only on demand.
+    /// How long to wait between two probes while all is well; none: the other side is not asked before a call has
+    /// met a failure.
     fn probe_every(&self) -> Option<Duration>;
 
     /// What an operator wants to know, such as the state of the pool.

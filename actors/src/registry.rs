@@ -15,7 +15,9 @@ use crate::{channel, check, connection, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
+    &security::api_key::ApiKey,
     &security::basic::Basic,
+    &security::bearer::Bearer,
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
     &service::native::Native,
@@ -137,14 +139,25 @@ impl Rules for Registry {
     /// channel that shares it with others is entered with them.
     fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<(DefId, Fault)> {
         let mut routers: HashMap<&str, matchit::Router<()>> = HashMap::new();
-        let mut entered = std::collections::HashSet::new();
+        let mut entered: HashMap<(&str, &str), &DefId> = HashMap::new();
         let mut faults = Vec::new();
         for (claim, id) in claims {
             let Some((host, pattern)) = Mount::pattern_of_claim(claim) else { continue };
-            if entered.insert((host, pattern))
-                && let Err(error) = routers.entry(host).or_default().insert(pattern, ())
-            {
-                faults.push(((*id).clone(), Fault::new("path", error.to_string())));
+            if entered.contains_key(&(host, pattern)) {
+                continue;
+            }
+            match routers.entry(host).or_default().insert(pattern, ()) {
+                Ok(()) => drop(entered.insert((host, pattern), *id)),
+                Err(matchit::InsertError::Conflict { with }) => {
+                    let other = entered.get(&(host, with.as_str())).map_or(with.clone(), ToString::to_string);
+                    let message = format!("some requests would fit both this path and that of {other}");
+                    let fault = Fault::new("path", message);
+                    faults.push((
+                        (*id).clone(),
+                        fault.hint("begin one of them with a literal segment of its own"),
+                    ));
+                }
+                Err(error) => faults.push(((*id).clone(), Fault::new("path", error.to_string()))),
             }
         }
         faults

@@ -75,7 +75,7 @@ channels: [{{name: p, type: rest, path: /p, service: zeugma.ping}}]",
         mood.path().display()
     );
     let outcome = node.try_apply(&bundle).await.expect("it is stored");
-    let receipt = outcome.receipt.expect("a receipt");
+    let receipt = outcome.receipt;
     assert!(receipt.settled, "the revision is served: {receipt:?}");
     let faults = &receipt.nodes[0].faults;
     assert!(faults.len() == 1 && faults[0].at.contains("connection/m"), "{faults:?}");

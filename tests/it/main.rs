@@ -1,5 +1,7 @@
 //! Whole-system tests: one binary, real nodes, real servers.
 
+#![allow(unreachable_pub)] // a test binary has no outside
+
 mod kit;
 mod live;
 mod rest;

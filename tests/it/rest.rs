@@ -85,7 +85,7 @@ async fn the_first_match_is_well_defined() {
     let bundle = [
         channel("param", "path: '/a/{x}', method: GET"),
         channel("literal", "path: /a/b, method: GET"),
-        channel("rest", "path: '/a/{*more}', method: GET"),
+        channel("rest", "path: '/files/{*more}', method: GET"),
         channel("any-verb", "path: /v"),
         channel("put", "path: /v, method: PUT"),
         channel("csv", "path: /m, method: GET, accept: text/csv"),
@@ -107,7 +107,7 @@ async fn the_first_match_is_well_defined() {
         (Method::GET, "/a/c", None, "\"param\""),
         (Method::HEAD, "/a/c", None, "\"param\""),
         (Method::POST, "/a/c", None, "\"other-name\""),
-        (Method::GET, "/a/c/d", None, "\"rest\""),
+        (Method::GET, "/files/c/d", None, "\"rest\""),
         (Method::PUT, "/v", None, "\"put\""),
         (Method::PATCH, "/v", None, "\"any-verb\""),
         (Method::GET, "/m", Some((ACCEPT, "text/*;q=0.5")), "\"csv\""),

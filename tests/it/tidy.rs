@@ -109,7 +109,7 @@ fn frameworks_stay_home() {
             ],
         ),
         ("redb::", &["config/src/store/embedded"]),
-        ("fernet::", &["config/src/secret.rs"]),
+        ("fernet::", &["config/src/secret.rs", "config/src/settings/tests.rs"]),
         ("suppaftp::", &["actors/src/connection/ftp"]),
         ("libunftp::", &["src/demo.rs"]),
         ("Caller::vouch", &["actors/src/security/", "sdk/src/security.rs"]),

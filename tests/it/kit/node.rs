@@ -66,9 +66,7 @@ impl TestNode {
     /// Applies a bundle that has no fault, and that starts.
     pub async fn apply(&self, bundle: &str) -> Outcome {
         let outcome = self.try_apply(bundle).await.expect("the bundle applies");
-        if let Some(receipt) = &outcome.receipt {
-            assert!(receipt.settled, "{receipt:?}");
-        }
+        assert!(outcome.receipt.settled, "{:?}", outcome.receipt);
         outcome
     }
 
