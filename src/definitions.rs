@@ -5,7 +5,7 @@ mod error;
 mod prepare;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
