@@ -3,4 +3,5 @@
 pub(crate) mod certs;
 pub(crate) mod engine;
 pub(crate) mod ftp;
+pub(crate) mod ftp_script;
 pub(crate) mod process;

@@ -108,6 +108,11 @@ impl FtpServer {
         self.folder.path().join("files").join(name)
     }
 
+    /// What it has logged.
+    pub(crate) fn said(&self) -> String {
+        self.process.said()
+    }
+
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
         self.process.kill();

@@ -39,6 +39,10 @@ pub(super) struct Pool {
     waiting: AtomicUsize,
     connects: AtomicU64,
     reused: AtomicU64,
+    /// Whether only TLS 1.2 is spoken from now on.
+    tls12: AtomicBool,
+    /// Whether the server does not speak it.
+    no_tls12: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -65,6 +69,8 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             connects: AtomicU64::new(0),
             reused: AtomicU64::new(0),
+            tls12: AtomicBool::new(false),
+            no_tls12: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         })
     }
@@ -183,7 +189,14 @@ impl Pool {
         {
             return Err(Failure::NotLetIn(why.clone()));
         }
-        let outcome = Session::open(&self.settings, &self.open, deadline).await;
+        let open = |tls12| Session::open(&self.settings, tls12, &self.open, deadline);
+        let tls12 = self.tls12.load(Ordering::Relaxed);
+        let mut outcome = open(tls12).await;
+        if tls12 && matches!(&outcome, Err(Failure::NoTls(_))) {
+            self.no_tls12.store(true, Ordering::Relaxed);
+            self.tls12.store(false, Ordering::Relaxed);
+            outcome = open(false).await;
+        }
         match &outcome {
             Ok(_) => {
                 self.connects.fetch_add(1, Ordering::Relaxed);
@@ -237,6 +250,13 @@ impl Lease {
     fn put_back(self) {
         let Self { pool, session, permit, .. } = self;
         pool.hear();
+        if session.is_spent() {
+            if !pool.no_tls12.load(Ordering::Relaxed) {
+                pool.tls12.store(true, Ordering::Relaxed);
+            }
+            drop(session);
+            return; // the next call connects anew
+        }
         let mut idle = pool.idle();
         if !pool.closed.load(Ordering::SeqCst) {
             idle.push(session);
