@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// What to do about a command.
 pub(crate) enum Act {
@@ -17,6 +18,8 @@ pub(crate) enum Act {
     HangUp,
     /// Take this much of the file, answer this, and close the connection for the file.
     TakeThenSay(usize, &'static str),
+    /// Take the file until it ends, and tell how: the number of bytes, or that the connection was reset.
+    TakeAll(UnboundedSender<std::io::Result<usize>>),
     /// Send this as the file, and answer this.
     SendThenSay(&'static str, &'static str),
 }
@@ -60,6 +63,13 @@ async fn serve(socket: TcpStream, connection: usize, script: &Script) -> std::io
                 let (mut file, _) = data.accept().await?;
                 file.read_exact(&mut vec![0; bytes]).await?;
                 answer.to_owned()
+            }
+            Act::TakeAll(told) => {
+                control.write_all(b"150 go on\r\n").await?;
+                let (mut file, _) = data.accept().await?;
+                let end = file.read_to_end(&mut Vec::new()).await;
+                drop(told.send(end)); // the test may have ended
+                "226 done".to_owned()
             }
             Act::SendThenSay(bytes, answer) => {
                 control.write_all(b"150 here it comes\r\n").await?;

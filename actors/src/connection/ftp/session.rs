@@ -213,7 +213,7 @@ impl Session {
         opened
     }
 
-    /// What the server says about a transfer that broke off, if it says something soon.
+    /// What the server says about a transfer that broke off and is not dropped yet, if it says something soon.
     pub(super) async fn last_word(&mut self, limit: Duration) -> Option<Failure> {
         let expect = &[Status::ClosingDataConnection];
         match timeout(limit, self.stream.read_response_in(expect)).await {
