@@ -209,11 +209,14 @@ fn proftpd(folder: &Path, port: u16, tls: Tls, idle: u32, certificate: &Certific
     let files = folder.join("files");
     let users = format!("{USER}:{PASSWORD_HASH}:{user}:{user}::{}:/bin/false\n", files.display());
     let users = write(folder, "users", &users);
-    let turns_into = if is_root() { "User nobody\nGroup nogroup\n" } else { "" };
+    let turns_into = match is_root() {
+        true => "User nobody\nGroup nogroup\n".to_owned(),
+        false => format!("User {}\nGroup {}\n", own("-un"), own("-gn")),
+    };
     let mut text = format!(
         "ServerName test\nServerType standalone\nDefaultServer on\nPort {port}\nDefaultAddress 127.0.0.1\n\
          UseIPv6 off\nUseReverseDNS off\n{turns_into}AuthOrder mod_auth_file.c\nAuthUserFile {users}\n\
-         RequireValidShell off\nWtmpLog off\nTransferLog none\nAllowOverwrite on\nAllowStoreRestart on\nDelayEngine off\n\
+         RequireValidShell off\nWtmpLog off\nTransferLog none\nAllowOverwrite on\nAllowStoreRestart on\nDelayEngine off\nControlsEngine off\n\
          TimeoutIdle {idle}\nSystemLog {folder}/proftpd.log\nPidFile {folder}/pid\nScoreboardFile {folder}/score\n",
         users = users.display(),
         folder = folder.display(),
@@ -232,6 +235,12 @@ fn proftpd(folder: &Path, port: u16, tls: Tls, idle: u32, certificate: &Certific
     let mut command = Command::new(root);
     command.args(["--nodaemon", "--quiet", "--config"]).arg(write(folder, "proftpd.conf", &text));
     command
+}
+
+/// The name of this user or group.
+fn own(what: &str) -> String {
+    let said = Command::new("id").arg(what).output().expect("a name").stdout;
+    String::from_utf8_lossy(&said).trim().to_owned()
 }
 
 fn pyftpdlib(folder: &Path, port: u16, tls: Tls, idle: u32, certificate: &Certificate) -> Command {
