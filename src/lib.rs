@@ -1,1 +1,11 @@
-//! x
+//! Zeugma: an integration engine. One service is mounted on many channels; everything is changed while it runs.
+
+pub mod app;
+pub mod cli;
+pub mod definitions;
+pub mod demo;
+pub mod http;
+pub mod metrics;
+
+// What the author of a service sees: `zeugma::service`, `zeugma::Context` and the rest.
+pub use sdk::*;

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `zeugma` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    zeugma::cli::main(&[])
+}

@@ -21,6 +21,21 @@ pub(crate) fn read<T: DeserializeOwned>(
         Ok(read) => return Ok(read),
         Err(error) => error,
     };
+    // The reader's message quotes the value, which must not be seen where a secret may be: a password of digits, not
+    // in quotes, is one.
+    let secrets = secrets(schema);
+    let fault = |error: &serde_path_to_error::Error<serde_json::Error>| {
+        let at = error.path().to_string();
+        let parameter = at.split(['.', '[']).next().unwrap_or_default();
+        if secrets.iter().any(|secret| secret.0.first().is_some_and(|first| first == parameter)) {
+            return Fault::new(
+                at,
+                "it is not of the right type; what it is is not shown, since it may be a secret",
+            )
+            .hint("a secret is a text: put it in quotes");
+        }
+        Fault::new(at, error.inner().to_string())
+    };
     let known = schema.get("properties").and_then(Value::as_object);
     let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     let mut faults = Vec::new();
@@ -33,7 +48,7 @@ pub(crate) fn read<T: DeserializeOwned>(
         let mut tried = example.clone();
         tried.insert(name.clone(), value.clone());
         if let Err(error) = whole(&tried) {
-            faults.push(Fault::new(error.path().to_string(), error.inner().to_string()));
+            faults.push(fault(&error));
         }
     }
     let required = schema.get("required").and_then(Value::as_array);
@@ -43,7 +58,7 @@ pub(crate) fn read<T: DeserializeOwned>(
         faults.push(Fault::new(name, "this parameter is required").maybe_hint(hint));
     }
     if faults.is_empty() {
-        faults.push(Fault::new(first.path().to_string(), first.inner().to_string()));
+        faults.push(fault(&first));
     }
     Err(faults)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use config::Family;
 use futures_util::FutureExt as _;
 use sdk::engine::Engine;
@@ -96,6 +97,10 @@ impl Engine for Snapshot {
                 None => Err(Error::internal(format!("there is no connection {name:?}"))),
             },
         }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     async fn invoke(&self, caller: &Context, service: &str, request: Request) -> Result<Response> {

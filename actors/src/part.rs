@@ -51,7 +51,8 @@ pub trait Connection: Send + Sync + 'static {
     /// Asks the other side whether it is there, and keeps idle connections alive.
     async fn ping(&self, deadline: Instant) -> Result<()>;
 
-    /// How long to wait between two probes while all is well; none: the other side is asked only on demand.
+    /// How long to wait between two probes while all is well; none: the other side is not asked before a call has
+    /// met a failure.
     fn probe_every(&self) -> Option<Duration>;
 
     /// What an operator wants to know, such as the state of the pool.
@@ -93,6 +94,9 @@ pub trait HttpChannel: Send + Sync + 'static {
 
     /// The answer to a cross-origin preflight, if it is one and this channel answers them.
     fn preflight(&self, head: &HttpHead, allow: &str) -> Option<Response<Bytes>>;
+
+    /// Whether answers may be compressed.
+    fn compresses(&self) -> bool;
 
     /// Refuses what the head alone shows to be wrong, before the body is read.
     ///

@@ -4,17 +4,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use config::{
-    Catalog, Checked, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Revision, Rules,
+    Catalog, Checked, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Pointer, Revision,
+    Rules,
 };
 use sdk::Service;
 
 use crate::kind::{AnyKind, tag_of};
 use crate::routes::Mount;
-use crate::{channel, connection, security, service};
+use crate::{channel, check, connection, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
+    &security::api_key::ApiKey,
     &security::basic::Basic,
+    &security::bearer::Bearer,
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
     &service::native::Native,
@@ -22,7 +25,14 @@ pub static KINDS: &[&dyn AnyKind] = &[
 ];
 
 /// Every service that comes with the engine.
-pub static SERVICES: &[&dyn Service] = &[&service::ping::ping];
+pub static SERVICES: &[&dyn Service] = &[
+    &service::ping::ping,
+    &service::echo::echo,
+    &service::input_logger::input_logger,
+    &service::raw_request_logger::raw_request_logger,
+    &service::ftp_handler::ftp_handler,
+    &service::billing::billing,
+];
 
 /// The compiled-in services by name.
 pub type Services = HashMap<Name, &'static dyn Service>;
@@ -69,9 +79,15 @@ impl Registry {
     pub fn kind(&self, tag: &KindTag) -> Result<&'static dyn AnyKind, Fault> {
         self.kinds.get(tag).copied().ok_or_else(|| {
             let known = self.kinds.keys().filter(|k| k.family == tag.family).map(|k| k.r#type.as_str());
-            let fault = Fault::new("type", format!("there is no {} of type {:?}", tag.family, tag.r#type));
+            let fault = Fault::new("type", format!("there is no {} of type {:?}", tag.family, tag.r#type))
+                .hint(format!("this version has no type of {} yet", tag.family.plural()));
             fault.maybe_hint(config::fault::suggest(&tag.r#type, known))
         })
+    }
+
+    /// Where a kind keeps its secrets; nowhere, if there is no such kind.
+    pub fn secrets(&self, tag: &KindTag) -> Vec<Pointer> {
+        self.kinds.get(tag).map(|kind| check::secrets(&kind.schema())).unwrap_or_default()
     }
 
     /// What is wanted, with the compiled-in services that no definition speaks of.
@@ -123,14 +139,25 @@ impl Rules for Registry {
     /// channel that shares it with others is entered with them.
     fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<(DefId, Fault)> {
         let mut routers: HashMap<&str, matchit::Router<()>> = HashMap::new();
-        let mut entered = std::collections::HashSet::new();
+        let mut entered: HashMap<(&str, &str), &DefId> = HashMap::new();
         let mut faults = Vec::new();
         for (claim, id) in claims {
             let Some((host, pattern)) = Mount::pattern_of_claim(claim) else { continue };
-            if entered.insert((host, pattern))
-                && let Err(error) = routers.entry(host).or_default().insert(pattern, ())
-            {
-                faults.push(((*id).clone(), Fault::new("path", error.to_string())));
+            if entered.contains_key(&(host, pattern)) {
+                continue;
+            }
+            match routers.entry(host).or_default().insert(pattern, ()) {
+                Ok(()) => drop(entered.insert((host, pattern), *id)),
+                Err(matchit::InsertError::Conflict { with }) => {
+                    let other = entered.get(&(host, with.as_str())).map_or(with.clone(), ToString::to_string);
+                    let message = format!("some requests would fit both this path and that of {other}");
+                    let fault = Fault::new("path", message);
+                    faults.push((
+                        (*id).clone(),
+                        fault.hint("begin one of them with a literal segment of its own"),
+                    ));
+                }
+                Err(error) => faults.push(((*id).clone(), Fault::new("path", error.to_string()))),
             }
         }
         faults

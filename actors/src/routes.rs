@@ -105,7 +105,18 @@ pub struct Routes {
     count: usize,
 }
 
-/// What a request was routed to.
+/// What is at the place that a request asks for.
+pub enum Found<'r> {
+    /// A channel for it.
+    Route(Matched<'r>),
+    /// Channels, none of which answers `OPTIONS` itself.
+    Options {
+        /// The verbs that they answer.
+        allow: String,
+    },
+}
+
+/// The channel of a request.
 pub struct Matched<'r> {
     /// The channel and what it is bound to.
     pub route: &'r Arc<Route>,
@@ -156,17 +167,60 @@ impl Routes {
     ///
     /// # Errors
     /// Not found; method not allowed, with the header Allow; not acceptable.
-    pub fn find(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Matched<'_>, Error> {
+    pub fn find(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Found<'_>, Error> {
         let of_host =
             if self.hosts.is_empty() { None } else { host(headers).and_then(|h| self.hosts.get(&h)) };
         let found = of_host.and_then(|router| router.at(path).ok()).or_else(|| self.any_host.at(path).ok());
         let Some(found) = found else {
             return Err(Error::not_found("no channel is mounted at this path"));
         };
-        let route = choose(found.value, method, headers)?;
-        let values = found.params.iter().map(|(_, value)| decode(value));
-        let params = route.channel.mount().names.iter().cloned().zip(values).collect();
-        Ok(Matched { route, params })
+        let shared: &[Arc<Route>] = found.value;
+        let route = match choose(shared, method, headers)? {
+            Some(route) => route,
+            None if *method == Method::OPTIONS => return Ok(Found::Options { allow: allow(shared) }),
+            None => return Err(not_allowed(method, shared)),
+        };
+        let names = &route.channel.mount().names;
+        let params = if names.is_empty() {
+            Vec::new()
+        } else {
+            names.iter().cloned().zip(found.params.iter().map(|(_, value)| decode(value))).collect()
+        };
+        Ok(Found::Route(Matched { route, params }))
+    }
+}
+
+/// The first of these that answers the verb and whose media type the caller accepts; none if no one has the verb.
+fn choose<'r>(
+    shared: &'r [Arc<Route>],
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<&'r Arc<Route>>, Error> {
+    let has = |route: &Arc<Route>, verb: &Method| match &route.channel.mount().method {
+        Some(own) => own == verb,
+        // OPTIONS is answered for the path as a whole, unless a channel names it.
+        None => *verb != Method::OPTIONS,
+    };
+    let head_as_get = *method == Method::HEAD && !shared.iter().any(|route| has(route, method));
+    let verb = if head_as_get { &Method::GET } else { method };
+    let mut unacceptable = false;
+    for route in shared.iter().filter(|route| has(route, verb)) {
+        if route.channel.mount().accept.as_ref().is_none_or(|wanted| accepts(headers, wanted)) {
+            return Ok(Some(route));
+        }
+        unacceptable = true;
+    }
+    match unacceptable {
+        true => Err(Error::new(ErrorKind::NotAcceptable, "no channel here answers what Accept asks for")),
+        false => Ok(None),
+    }
+}
+
+fn not_allowed(method: &Method, shared: &[Arc<Route>]) -> Error {
+    let error = Error::new(ErrorKind::MethodNotAllowed, format!("{method} is not allowed at this path"));
+    match HeaderValue::from_str(&allow(shared)) {
+        Ok(value) => error.header(ALLOW, value),
+        Err(_) => error, // verbs are tokens, which always are header values
     }
 }
 
@@ -180,47 +234,8 @@ fn host(headers: &HeaderMap) -> Option<String> {
     Some(without_port.map_or(host, |(host, _)| host).to_lowercase())
 }
 
-fn choose<'r>(shared: &'r Shared, method: &Method, headers: &HeaderMap) -> Result<&'r Arc<Route>, Error> {
-    let of_verb = |verb: &Method| {
-        let verb = verb.clone();
-        move |route: &&Arc<Route>| route.channel.mount().method.as_ref().is_none_or(|m| *m == verb)
-    };
-    let mut fitting = shared.iter().filter(of_verb(method)).peekable();
-    let mut fallback;
-    let fitting: &mut dyn Iterator<Item = &Arc<Route>> = if fitting.peek().is_some() {
-        &mut fitting
-    } else if *method == Method::HEAD {
-        fallback = shared.iter().filter(of_verb(&Method::GET));
-        &mut fallback
-    } else if *method == Method::OPTIONS {
-        // The ingress answers for the path as a whole; the first route knows how.
-        return shared.first().ok_or_else(|| Error::not_found("no channel is mounted at this path"));
-    } else {
-        fallback = shared[..0].iter().filter(of_verb(method));
-        &mut fallback
-    };
-    let mut any_verb = false;
-    for route in fitting {
-        any_verb = true;
-        if route.channel.mount().accept.as_ref().is_none_or(|wanted| accepts(headers, wanted)) {
-            return Ok(route);
-        }
-    }
-    if any_verb {
-        return Err(Error::new(
-            ErrorKind::NotAcceptable,
-            "no channel at this path answers what Accept asks for",
-        ));
-    }
-    let error = Error::new(ErrorKind::MethodNotAllowed, format!("{method} is not allowed at this path"));
-    Err(match HeaderValue::from_str(&allow(shared)) {
-        Ok(value) => error.header(ALLOW, value),
-        Err(_) => error,
-    })
-}
-
 /// The verbs that are answered where these routes are.
-pub fn allow(shared: &[Arc<Route>]) -> String {
+fn allow(shared: &[Arc<Route>]) -> String {
     let verbs = shared.iter().map(|route| route.channel.mount().method.clone());
     let mut all: Vec<String> = Vec::new();
     for verb in verbs {

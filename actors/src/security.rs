@@ -1,3 +1,7 @@
 //! Security definitions: who may call, and how we log in elsewhere.
 
+pub mod api_key;
 pub mod basic;
+pub mod bearer;
+mod fingerprint;
+mod fixed;

@@ -1,4 +1,24 @@
 //! Services: the kind that runs compiled-in ones, and those that come with the engine.
 
+pub mod billing;
+pub mod echo;
+pub mod ftp_handler;
+pub mod input_logger;
 pub mod native;
 pub mod ping;
+pub mod raw_request_logger;
+
+use std::borrow::Cow;
+
+/// The prefix of the engine's own services in programs written for the system that many users come from.
+const ALIAS: &str = "zato.";
+/// The prefix of the engine's own services.
+const OWN: &str = "zeugma.";
+
+/// The name that a service really has: `zato.ping` is `zeugma.ping`.
+pub fn canonical(name: &str) -> Cow<'_, str> {
+    match name.strip_prefix(ALIAS) {
+        Some(rest) => Cow::Owned(format!("{OWN}{rest}")),
+        None => Cow::Borrowed(name),
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use config::{DefId, Family, Fault, Name, Revision};
+use config::{Clock, DefId, Family, Fault, Name, Revision};
 use sdk::task::Tasks;
 use sdk::{Error, Result};
 use tokio::sync::Semaphore;
@@ -29,11 +29,12 @@ pub struct Snapshot {
     pub faults: Arc<BTreeMap<DefId, Fault>>,
     pub(crate) tasks: Tasks,
     pub(crate) background: Arc<Semaphore>,
+    pub(crate) clock: Clock,
 }
 
 impl Snapshot {
     /// Nothing runs.
-    pub fn empty(tasks: Tasks) -> Self {
+    pub fn empty(tasks: Tasks, clock: Clock) -> Self {
         Self {
             revision: Revision::ZERO,
             parts: Arc::default(),
@@ -41,6 +42,7 @@ impl Snapshot {
             faults: Arc::default(),
             tasks,
             background: Arc::new(Semaphore::new(MAX_BACKGROUND)),
+            clock,
         }
     }
 
@@ -62,14 +64,21 @@ impl Snapshot {
             faults: Arc::new(faults),
             tasks: self.tasks.clone(),
             background: self.background.clone(),
+            clock: self.clock.clone(),
         }
     }
 
     /// The same with other faults: no part has changed.
     pub fn with_faults(&self, revision: Revision, faults: BTreeMap<DefId, Fault>) -> Self {
-        let (parts, routes) = (self.parts.clone(), self.routes.clone());
-        let (tasks, background) = (self.tasks.clone(), self.background.clone());
-        Self { revision, parts, routes, faults: Arc::new(faults), tasks, background }
+        Self {
+            revision,
+            parts: self.parts.clone(),
+            routes: self.routes.clone(),
+            faults: Arc::new(faults),
+            tasks: self.tasks.clone(),
+            background: self.background.clone(),
+            clock: self.clock.clone(),
+        }
     }
 
     /// A part by family and name.
@@ -89,6 +98,7 @@ impl Snapshot {
     /// # Errors
     /// Not found, or unavailable with the reason.
     pub fn service(&self, name: &str) -> Result<Bound> {
+        let name = &*crate::service::canonical(name);
         self.part(Family::Service, name).and_then(Bound::new).ok_or_else(|| {
             match self.why_not(Family::Service, name) {
                 Some(reason) => Error::unavailable(format!("service {name:?} does not run: {reason}")),
@@ -124,8 +134,8 @@ pub struct Live(Arc<ArcSwap<Snapshot>>);
 
 impl Live {
     /// Begins with nothing.
-    pub fn new(tasks: Tasks) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(Snapshot::empty(tasks))))
+    pub fn new(tasks: Tasks, clock: Clock) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(Snapshot::empty(tasks, clock))))
     }
 
     /// The snapshot of now, to be kept for a whole request.

@@ -8,9 +8,9 @@ use config::{Clear, Clock, Definition};
 use futures_util::FutureExt as _;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use schemars::JsonSchema;
+use sdk::task::Endless;
 use sdk::{Error, Result};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
@@ -99,8 +99,7 @@ pub struct State {
     gate: Arc<Gate>,
     meter: Arc<Meter>,
     health: Health,
-    /// Dropped with the state: the probe ends.
-    _probing: Option<watch::Sender<()>>,
+    _probing: Option<Endless>,
 }
 
 /// See the module.
@@ -123,13 +122,9 @@ impl Actor for Worker {
             Err(_) => return Err(format!("did not start within {START_LIMIT:?}").into()),
         };
         let mut probing = None;
-        if let Part::Connection(connection) = &part
-            && let Some(every) = connection.probe_every()
-        {
-            let (alive, ended) = watch::channel(());
-            let work = probe(me, connection.clone(), health.clone(), every, clock, ended);
-            tasks.spawn("probe", work);
-            probing = Some(alive);
+        if let Part::Connection(connection) = &part {
+            let work = probe(me, connection.clone(), health.clone(), connection.probe_every(), clock);
+            probing = Some(tasks.endless("probe", work));
         }
         drop(started.send(part.clone())); // whoever spawned this may have given up waiting
         Ok(State { definition, part, gate, meter, health, _probing: probing })
@@ -210,28 +205,27 @@ fn answer(verb: Verb, limit: Duration, reply: RpcReplyPort<Result<Report>>, stat
     tokio::spawn(async move { drop(reply.send(work.await)) });
 }
 
-/// Asks the other side whether it is there: now and then while all is well, soon and then ever more slowly when it
-/// is not, and at once when a call has met a failure.
+/// Asks the other side whether it is there: now and then while all is well, if the connection wants that, and at once
+/// when a call has met a failure; then soon and ever more slowly until it is back, since meanwhile no call gets through.
 async fn probe(
     me: ActorRef<WorkerMsg>,
     connection: Arc<dyn Connection>,
     health: Health,
-    every: Duration,
+    every: Option<Duration>,
     clock: Clock,
-    mut ended: watch::Receiver<()>,
 ) {
     let mut backoff = Backoff::default();
-    let mut wait = Duration::ZERO;
+    let mut wait = every.map(|_| Duration::ZERO);
     loop {
-        let due = async {
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = health.reported(), if backoff.failures() == 0 => {}
+        let timer = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
-            _ = ended.changed() => return,
-            () = due => {}
+            () = timer => {}
+            () = health.reported(), if backoff.failures() == 0 => {}
         }
         let ping = AssertUnwindSafe(connection.ping(Instant::now() + PING_LIMIT)).catch_unwind();
         let error = match tokio::time::timeout(PING_LIMIT, ping).await {
@@ -255,7 +249,8 @@ async fn probe(
         if health.down().is_none() || backoff.failures() == 0 {
             tracing::warn!(actor = ?me.get_name(), %error, "the other side does not answer");
         }
-        wait = backoff.next_probe();
-        health.failed(error, Instant::now() + wait);
+        let next = backoff.next_probe();
+        health.failed(error, Instant::now() + next);
+        wait = Some(next);
     }
 }

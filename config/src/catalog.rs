@@ -1,8 +1,14 @@
 //! The catalog: every definition that is wanted, at one revision, with the checks that look at all of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub(crate) mod order;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::order::Order;
 use crate::definition::Definition;
 use crate::fault::{Fault, suggest};
 use crate::name::{DefId, Revision};
@@ -58,17 +64,14 @@ impl Catalog {
     }
 
     fn circles(&self) -> Vec<(DefId, Fault)> {
-        let ordered: BTreeSet<&DefId> = self.in_start_order().into_iter().map(|d| &d.id).collect();
-        let stuck: Vec<&DefId> = self.definitions.keys().filter(|id| !ordered.contains(id)).collect();
-        let names = || stuck.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        stuck
-            .iter()
-            .map(|id| {
-                let fault = Fault::new("", format!("refers to itself through others ({})", names()))
-                    .hint("take one of the references out");
-                ((*id).clone(), fault)
-            })
-            .collect()
+        let order = Order::of(self);
+        let stuck = order.in_circles();
+        // A circle of thousands is told by its first few.
+        let shown: Vec<String> = stuck.iter().take(10).map(|d| d.id.to_string()).collect();
+        let more = if stuck.len() > shown.len() { ", ..." } else { "" };
+        let message = format!("refers to itself through others ({}{more})", shown.join(", "));
+        let fault = Fault::new("", message).hint("take one of the references out");
+        stuck.into_iter().map(|definition| (definition.id.clone(), fault.clone())).collect()
     }
 
     /// The definitions, those that others need first. Definitions that need each other in a circle are left out.
@@ -78,46 +81,17 @@ impl Catalog {
 
     /// The definitions in levels: those of one level need only what is in earlier ones, so they can start together.
     pub fn start_levels(&self) -> Vec<Vec<&Arc<Definition>>> {
-        let mut waits: BTreeMap<&DefId, usize> = BTreeMap::new();
-        let mut needed_by: BTreeMap<&DefId, Vec<&Arc<Definition>>> = BTreeMap::new();
-        for definition in self.definitions.values() {
-            let needs = definition.needs.iter().filter(|id| self.definitions.contains_key(*id));
-            let mut count = 0;
-            for id in needs {
-                needed_by.entry(id).or_default().push(definition);
-                count += 1;
-            }
-            waits.insert(&definition.id, count);
-        }
-        let mut level: Vec<&Arc<Definition>> =
-            self.definitions.values().filter(|d| waits.get(&d.id) == Some(&0)).collect();
-        let mut levels = Vec::new();
-        while !level.is_empty() {
-            let mut next = Vec::new();
-            for definition in &level {
-                for waiting in needed_by.get(&definition.id).into_iter().flatten() {
-                    if let Some(count) = waits.get_mut(&waiting.id) {
-                        *count -= 1;
-                        if *count == 0 {
-                            next.push(*waiting);
-                        }
-                    }
-                }
-            }
-            levels.push(std::mem::replace(&mut level, next));
-        }
-        levels
+        let order = Order::of(self);
+        let definitions = |level: &Vec<usize>| level.iter().map(|at| order.definitions[*at]).collect();
+        order.levels.iter().map(definitions).collect()
     }
 
     /// What each definition is built from, as one number: the newest change among it and all that it needs. A part
     /// built from another number is out of date.
     pub fn versions(&self) -> BTreeMap<&DefId, Revision> {
-        let mut versions: BTreeMap<&DefId, Revision> = BTreeMap::new();
-        for definition in self.in_start_order() {
-            let newest = definition.needs.iter().filter_map(|id| versions.get(id)).max();
-            let version = newest.map_or(definition.changed_at, |n| definition.changed_at.max(*n));
-            versions.insert(&definition.id, version);
-        }
-        versions
+        let order = Order::of(self);
+        let version =
+            |(at, version): (usize, &Option<Revision>)| Some((&order.definitions[at].id, (*version)?));
+        order.versions.iter().enumerate().filter_map(version).collect()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Catalog;
+use crate::catalog::order::Order;
 use crate::name::{DefId, Revision};
 
 /// What to do, in order, so that what runs becomes what is wanted.
@@ -23,16 +24,27 @@ impl Plan {
 
 /// Compares what runs, each with the version it was built from ([`Catalog::versions`]), to what is wanted.
 pub fn plan(running: &BTreeMap<DefId, Revision>, wanted: &Catalog) -> Plan {
-    let versions = wanted.versions();
-    let outdated = |id: &DefId| running.get(id) != versions.get(id);
-    let start = wanted
-        .start_levels()
-        .into_iter()
-        .map(|level| {
-            level.into_iter().filter(|d| d.enabled && outdated(&d.id)).map(|d| d.id.clone()).collect()
-        })
-        .filter(|level: &Vec<DefId>| !level.is_empty())
-        .collect();
-    let gone = |id: &&DefId| !wanted.get(id).is_some_and(|d| d.enabled);
-    Plan { start, stop: running.keys().filter(gone).cloned().collect() }
+    let order = Order::of(wanted);
+    // Both are in the order of their ids, so one walk over the two finds who is where.
+    let mut runs = vec![None; order.definitions.len()];
+    let mut stop = BTreeSet::new();
+    let mut at = 0;
+    for (id, version) in running {
+        while order.definitions.get(at).is_some_and(|d| d.id < *id) {
+            at += 1;
+        }
+        match order.definitions.get(at).filter(|d| d.id == *id) {
+            Some(definition) if definition.enabled => runs[at] = Some(*version),
+            _ => drop(stop.insert(id.clone())),
+        }
+    }
+    let outdated = |at: &usize| order.definitions[*at].enabled && runs[*at] != order.versions[*at];
+    let ids = |level: Vec<usize>| {
+        level.into_iter().filter(outdated).map(|at| order.definitions[at].id.clone()).collect()
+    };
+    let start = order.levels.into_iter().map(ids).filter(|level: &Vec<DefId>| !level.is_empty()).collect();
+    Plan { start, stop }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,6 +125,14 @@ impl Family {
             Self::Spec => "specs",
         }
     }
+
+    /// The type of a definition that names none, for a family whose definitions are all of one type.
+    pub fn only_type(self) -> Option<&'static str> {
+        match self {
+            Self::Spec => Some("api"),
+            Self::Security | Self::Connection | Self::Service | Self::Channel | Self::Job => None,
+        }
+    }
 }
 
 impl fmt::Display for Family {

@@ -1,1 +1,326 @@
-//! x
+//! What a node is told at its start, from four layers: defaults, `node.toml`, the environment and flags.
+//!
+//! The only file that reads the environment.
+
+mod layers;
+mod store_url;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::store_url::StoreUrl;
+
+use self::layers::Layers;
+use crate::fault::{Fault, Faults};
+use crate::name::Name;
+use crate::secret::{KeyError, Keyring, Secret};
+use crate::units::Span;
+
+/// The variables that are no settings of `node.toml`: one holds the sealing keys, the others are for the command line.
+pub const KEYS_VARIABLE: &str = "ZEUGMA_KEYS";
+/// Where the command line finds the admin API.
+pub const ADMIN_URL_VARIABLE: &str = "ZEUGMA_ADMIN_URL";
+/// The token the command line shows to the admin API.
+pub const ADMIN_TOKEN_VARIABLE: &str = "ZEUGMA_ADMIN_TOKEN";
+
+/// One variable of the process's environment, for `${NAME}` in a bundle and for the command line.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn env_var(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The variables that begin with `ZEUGMA_`. Never printed: some are secrets.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Those of this process.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect()
+    }
+
+    /// One of them.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        // An empty variable is how a shell or a container says "not set".
+        Self(variables.into_iter().filter(|(k, v)| k.starts_with(layers::PREFIX) && !v.is_empty()).collect())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// What the command line of `zeugma start` said; what it did not say is `None`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Flags {
+    /// `--listen`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// `--admin`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
+    /// `--data`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// `--store`; it may hold a password.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "reveal")]
+    pub store: Option<Secret>,
+    /// `--cluster`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// `--node`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// `--cluster-listen`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_listen: Option<String>,
+    /// `--apply`, as often as wanted
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub apply: Vec<PathBuf>,
+    /// `--watch`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<PathBuf>,
+    /// `--tls-cert`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// `--tls-key`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// `--insecure`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure: Option<bool>,
+    /// `--log`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// `--log-format`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<String>,
+    /// `--key-file`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+}
+
+/// The layers are merged as serialised values, so this one secret has to be in clear there.
+fn reveal<S: serde::Serializer>(secret: &Option<Secret>, s: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(Secret::reveal).serialize(s)
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// The certificate of both listeners, and its key: PEM files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsFiles {
+    /// The certificate, followed by those between it and the root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// What a node is told at its start. Everything else is a definition, and changes while it runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where requests come in.
+    pub listen: SocketAddr,
+    /// Where the admin API and the web admin are.
+    pub admin: SocketAddr,
+    /// The node's own files.
+    pub data: PathBuf,
+    /// Where the truth is.
+    pub store: StoreUrl,
+    /// The cluster this node belongs to. Clusters may share one Redis.
+    pub cluster: Name,
+    /// The name of this node, one of its own within the cluster.
+    pub node: Name,
+    /// Where other nodes reach this one.
+    pub cluster_listen: Option<SocketAddr>,
+    /// What nodes of a cluster prove to each other that they know.
+    pub cluster_secret: Option<Secret>,
+    /// Bundles to apply once it has started.
+    pub apply: Vec<PathBuf>,
+    /// A folder whose bundles and service files are applied whenever they change.
+    pub watch: Option<PathBuf>,
+    /// TLS of both listeners.
+    pub tls: Option<TlsFiles>,
+    /// Whether it may listen to the network without TLS.
+    pub insecure: bool,
+    /// Which log lines are written, such as `info` or `info,zeugma=debug`.
+    pub log: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// How many connections the data listener holds at once.
+    pub max_connections: NonZeroU32,
+    /// How long a client may take to send the head of a request.
+    pub header_timeout: Span,
+    /// How long requests under way may take to end when the node stops.
+    pub drain_timeout: Span,
+    /// The file of the keys that seal secrets, if not `secret.key` in the data folder.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Merges the layers, later ones over earlier ones: defaults, `file`, `environment`, `flags`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them together, each fault with the layer it comes from.
+    pub fn load(file: Option<&Path>, environment: &Environment, flags: &Flags) -> Result<Self, Faults> {
+        let mut layers = Layers::merge(file, environment, flags);
+        let address = "an address and a port, such as 127.0.0.1:11223 or [::1]:11223";
+        let path = "a path";
+        let span = "a span of time, such as 250ms, 10s or 5m";
+        let settings = Self {
+            listen: layers.get("listen", address).unwrap_or((Ipv4Addr::LOCALHOST, 11_223).into()),
+            admin: layers.get("admin", address).unwrap_or((Ipv4Addr::LOCALHOST, 8_183).into()),
+            data: layers.get("data", path).unwrap_or_else(|| "zeugma-data".into()),
+            store: layers.get("store", "a store: write embedded, or redis://host:port").unwrap_or_default(),
+            cluster: layers.get("cluster", "a name").unwrap_or_else(|| name("zeugma")),
+            node: layers.get("node", "a name").unwrap_or_else(|| name(&host_name())),
+            cluster_listen: layers.get("cluster_listen", address),
+            cluster_secret: layers.get("cluster_secret", "a text"),
+            apply: layers.get("apply", "a list of paths").unwrap_or_default(),
+            watch: layers.get("watch", "a path"),
+            tls: None,
+            insecure: layers.get("insecure", "true or false").unwrap_or_default(),
+            log: layers
+                .get("log", "a filter, such as info or info,zeugma=debug")
+                .unwrap_or_else(|| "info".into()),
+            log_format: layers.get("log_format", "text or json").unwrap_or_default(),
+            max_connections: layers.get("max_connections", "a number from 1").unwrap_or(MAX_CONNECTIONS),
+            header_timeout: layers.get("header_timeout", span).unwrap_or(Span::secs(10)),
+            drain_timeout: layers.get("drain_timeout", span).unwrap_or(Span::secs(30)),
+            key_file: layers.get("key_file", path),
+        };
+        let tls = match (layers.get("tls_cert", path), layers.get("tls_key", path)) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+            (None, None) => None,
+            (cert, _) => {
+                let (there, missing) =
+                    if cert.is_some() { ("tls_cert", "tls_key") } else { ("tls_key", "tls_cert") };
+                let at = layers.at(there);
+                layers.faults.push(Fault::new(at, format!("{there} is given, but {missing} is not")).hint(
+                    format!(
+                        "give both, or neither; as flags: --{} and --{}",
+                        there.replace('_', "-"),
+                        missing.replace('_', "-")
+                    ),
+                ));
+                None
+            }
+        };
+        let settings = Self { tls, ..settings };
+        settings.check(&mut layers);
+        Faults(layers.faults).unless_any(settings)
+    }
+
+    /// What only the settings together show.
+    fn check(&self, layers: &mut Layers) {
+        let open = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
+        for (key, address) in [("listen", self.listen), ("admin", self.admin)] {
+            if open(address) && self.tls.is_none() && !self.insecure {
+                layers.faults.push(
+                    Fault::new(
+                        layers.at(key),
+                        format!("{address} is open to the network, and there is no TLS"),
+                    )
+                    .hint("give tls_cert and tls_key, or say insecure if something in front of it does TLS"),
+                );
+            }
+        }
+        if let Some(address) = self.cluster_listen
+            && open(address)
+            && self.cluster_secret.is_none()
+            && !self.insecure
+        {
+            let message = format!("{address} is open to the network, and there is no cluster secret");
+            let hint = "set ZEUGMA_CLUSTER_SECRET to the same text on every node of the cluster";
+            layers.faults.push(Fault::new(layers.at("cluster_listen"), message).hint(hint));
+        }
+        let addresses = [
+            ("listen", Some(self.listen)),
+            ("admin", Some(self.admin)),
+            ("cluster_listen", self.cluster_listen),
+        ];
+        for (index, (key, address)) in addresses.iter().enumerate() {
+            let twin = addresses[..index].iter().find(|(_, other)| other == address);
+            if let (Some((other, _)), Some(address)) = (twin, address)
+                && address.port() != 0
+            {
+                let fault =
+                    Fault::new(layers.at(key), format!("{key} and {other} are the same address, {address}"));
+                layers.faults.push(fault.hint("give each listener a port of its own"));
+            }
+        }
+    }
+
+    /// The keys that seal secrets: those of [`KEYS_VARIABLE`], separated by commas or line ends; else those of the key
+    /// file, which is made if it is not there.
+    ///
+    /// # Errors
+    /// If a key is not one, or the file cannot be read or made.
+    pub fn keyring(&self, environment: &Environment) -> Result<Keyring, KeyError> {
+        if let Some(keys) = environment.get(KEYS_VARIABLE) {
+            let lines = zeroize::Zeroizing::new(keys.replace(',', "\n"));
+            return Keyring::parse(&lines, KEYS_VARIABLE);
+        }
+        match &self.key_file {
+            Some(file) => Keyring::open_or_create(file),
+            None => {
+                let file = self.data.join("secret.key");
+                private_folder(&self.data)
+                    .map_err(|source| KeyError::File { path: file.display().to_string(), source })?;
+                Keyring::open_or_create(&file)
+            }
+        }
+    }
+}
+
+const MAX_CONNECTIONS: NonZeroU32 = match NonZeroU32::new(10_000) {
+    Some(number) => number,
+    None => NonZeroU32::MIN,
+};
+
+/// Makes a folder that only its owner can enter, unless it is there.
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// The machine's name, for a node that is given none.
+fn host_name() -> String {
+    let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let from_file = files.iter().find_map(|file| std::fs::read_to_string(file).ok());
+    let name = from_file.or_else(|| env_var("HOSTNAME")).unwrap_or_default();
+    if name.trim().is_empty() { "node".into() } else { name.trim().into() }
+}
+
+/// A name out of a text that is one already; [`host_name`] may give anything, so there is a last resort.
+fn name(text: &str) -> Name {
+    text.parse().or_else(|_| "node".parse()).unwrap_or_else(|_: Fault| unreachable!("\"node\" is a name"))
+}

@@ -106,7 +106,7 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = SIZE_UNITS
             .iter()
-            .find(|(_, factor)| self.0 >= *factor && self.0 % factor == 0)
+            .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
             .unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }
@@ -138,6 +138,9 @@ macro_rules! text_or_number {
                         text.parse().map_err(E::custom)
                     }
                     fn visit_u64<E: de::Error>(self, n: u64) -> Result<$type, E> {
+                        self.visit_str(&n.to_string())
+                    }
+                    fn visit_i64<E: de::Error>(self, n: i64) -> Result<$type, E> {
                         self.visit_str(&n.to_string())
                     }
                 }

@@ -4,6 +4,7 @@ use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::connection::Handle;
@@ -110,6 +111,11 @@ impl Context {
     /// When the caller stops waiting.
     pub fn deadline(&self) -> Instant {
         self.0.deadline
+    }
+
+    /// The time, by the engine's clock.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.engine.now()
     }
 
     /// A log whose lines carry the cid and the service.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use crate::{Cid, Context, Request, Response, Result};
 
@@ -15,6 +16,9 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// If there is none of this name, or it is paused.
     fn connection(&self, name: &str) -> Result<Arc<dyn Any + Send + Sync>>;
+
+    /// The time, by the engine's clock.
+    fn now(&self) -> DateTime<Utc>;
 
     /// Calls another service, within the caller's deadline.
     ///

@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Conflict,
     /// More bytes than allowed.
     TooLarge,
+    /// The request itself came too slowly.
+    SlowRequest,
     /// A media type that is not understood here.
     UnsupportedMedia,
     /// No form of the answer suits the caller.
@@ -65,6 +67,7 @@ impl ErrorKind {
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -84,6 +87,7 @@ impl ErrorKind {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Conflict => "conflict",
             Self::TooLarge => "too-large",
+            Self::SlowRequest => "slow-request",
             Self::UnsupportedMedia => "unsupported-media",
             Self::NotAcceptable => "not-acceptable",
             Self::TooMany => "too-many",

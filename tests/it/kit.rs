@@ -1,7 +1,10 @@
-//! What the tests stand on: an engine in this process, real servers as processes, and certificates for them.
+//! What the tests stand on: nodes in this process, real servers as processes, certificates, services and kinds.
 
-pub(crate) mod certs;
-pub(crate) mod engine;
-pub(crate) mod ftp;
-pub(crate) mod ftp_script;
-pub(crate) mod process;
+pub mod certs;
+pub mod engine;
+pub mod ftp;
+pub mod ftp_script;
+pub mod kinds;
+pub mod node;
+pub mod process;
+pub mod services;

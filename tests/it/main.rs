@@ -1,4 +1,13 @@
 //! Tests of the whole system against real servers and clients, in one binary.
 
+#![allow(unreachable_pub)] // a test binary has no outside
+
 mod ftp;
 mod kit;
+mod live;
+mod rest;
+mod rest_limits;
+mod rest_wire;
+mod services;
+mod tidy;
+mod tls;

@@ -1,23 +1,329 @@
-//! stub
-use crate::kind::{Kind, Start};
-use crate::part::Part;
+//! User name and password in every request (RFC 7617).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, PasswordHasher as _, PasswordVerifier as _, Version};
 use async_trait::async_trait;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use config::definition::SEALED_TEXT;
+use config::{Fault, Secret};
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use schemars::JsonSchema;
-use sdk::Result;
+use sdk::{Caller, Error, ErrorKind, HttpHead, Result, Security};
 use serde::{Deserialize, Serialize};
-/// p
+use tokio::sync::Semaphore;
+
+use super::fingerprint::Fingerprint;
+use super::fixed::FixedHeader;
+use crate::kind::{Kind, Start};
+use crate::part::{Credentials, Guard, Part};
+
+/// How long a caller waits for a processor that checks their password.
+const WAIT: Duration = Duration::from_secs(2);
+/// What a password hash may cost at most: memory in KiB, and passes over it.
+const MOST: (u32, u32) = (1 << 20, 20);
+/// Some clients leave out the padding.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A user name and a password that callers of a channel must give, and that connections give to others.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Params {}
-/// k
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The user name. It holds no colon.
+    username: String,
+    /// The password. Give either this or `password_hash`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    password: Option<Secret>,
+    /// The password's argon2id hash, such as `$argon2id$v=19$m=19456,t=2,p=1$...`, so that nobody here knows the
+    /// password itself. Channels can use it, connections cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    password_hash: Option<Secret>,
+    /// What callers who have not logged in are told they need a password for. By default `zeugma`.
+    #[serde(default = "default_realm")]
+    realm: String,
+}
+
+fn default_realm() -> String {
+    "zeugma".into()
+}
+
+/// See the module.
 pub struct Basic;
+
 #[async_trait]
 impl Kind for Basic {
     const TAG: &'static str = "security.basic";
     type Params = Params;
+
     fn example() -> Params {
-        Params {}
+        Params {
+            username: "clerk".into(),
+            password: Some(Secret::new("a-long-password")),
+            password_hash: None,
+            realm: default_realm(),
+        }
     }
-    async fn start(_: Params, _: Start) -> Result<Part> {
-        Err(sdk::Error::internal("stub"))
+
+    fn check(params: &Params) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if params.username.is_empty() || params.username.contains(|c: char| c == ':' || c.is_control()) {
+            faults.push(Fault::new("username", "a user name is not empty, and holds no colon"));
+        }
+        match (&params.password, &params.password_hash) {
+            (Some(password), None) if password.reveal().is_empty() => {
+                faults.push(Fault::new("password", "the password is empty"));
+            }
+            (Some(_), None) => {}
+            (None, Some(hash)) if hash.reveal() == SEALED_TEXT => {}
+            (None, Some(hash)) => {
+                if let Err(what) = parse_hash(hash.reveal()) {
+                    let fault = Fault::new("password_hash", what);
+                    faults.push(fault.hint("such as $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH"));
+                }
+            }
+            _ => faults.push(
+                Fault::new("password", "exactly one of `password` and `password_hash` is needed")
+                    .hint("with `password` the definition also serves connections to others"),
+            ),
+        }
+        if challenge(&params.realm).is_err() {
+            faults.push(Fault::new("realm", "a realm is one line of ASCII text"));
+        }
+        faults
+    }
+
+    async fn start(params: Params, start: Start) -> Result<Part> {
+        let Params { username, password, password_hash, realm } = params;
+        let mut outgoing: Option<Arc<dyn Credentials>> = None;
+        let proof = match (&password, &password_hash) {
+            (Some(password), _) => {
+                let credential = format!("{username}:{}", password.reveal());
+                let header = format!("Basic {}", STANDARD.encode(&credential));
+                outgoing = Some(Arc::new(FixedHeader::new(AUTHORIZATION, &header)?));
+                Proof::Password(Box::new(Fingerprint::of(credential.as_bytes())?))
+            }
+            (None, Some(hash)) => Proof::Hash(Hashed::new(&username, hash.reveal())?),
+            (None, None) => return Err(Error::internal(format!("{} has no password", start.id))),
+        };
+        let challenge = challenge(&realm)?;
+        let incoming = Check { username, security: start.id.name.to_string(), challenge, proof };
+        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing }))
+    }
+}
+
+/// The hash of a password, as the `password_hash` parameter wants it: argon2id with the costs that OWASP recommends.
+///
+/// # Errors
+/// If the system has no random numbers.
+pub fn hash_password(clear: &str) -> Result<String> {
+    let costs = argon2::Params::new(19 * 1024, 2, 1, None).map_err(|e| Error::internal(e.to_string()))?;
+    let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, costs).hash_password(clear.as_bytes());
+    hash.map(|hash| hash.to_string()).map_err(|e| Error::internal(format!("no password hash: {e}")))
+}
+
+/// Reads a hash, and refuses one that would keep a processor for long.
+fn parse_hash(text: &str) -> Result<PasswordHash, String> {
+    let bad = "this is not an argon2id hash";
+    let hash = PasswordHash::new(text).map_err(|_| bad)?;
+    let costs = argon2::Params::try_from(&hash).map_err(|_| bad)?;
+    if hash.algorithm != Algorithm::Argon2id.ident() || hash.hash.is_none() || hash.salt.is_none() {
+        return Err(bad.into());
+    }
+    if costs.m_cost() > MOST.0 || costs.t_cost() > MOST.1 {
+        return Err(format!("this hash is too costly to check; at most m={} and t={}", MOST.0, MOST.1));
+    }
+    Ok(hash)
+}
+
+fn challenge(realm: &str) -> Result<HeaderValue> {
+    let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
+    let text = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
+    let value = HeaderValue::from_str(&text).ok().filter(|value| value.to_str().is_ok());
+    value.ok_or_else(|| Error::internal("the realm cannot be part of a header"))
+}
+
+/// Checks callers.
+struct Check {
+    username: String,
+    security: String,
+    challenge: HeaderValue,
+    proof: Proof,
+}
+
+/// What is known of the password.
+enum Proof {
+    /// The password itself.
+    Password(Box<Fingerprint>),
+    /// Its hash.
+    Hash(Hashed),
+}
+
+#[async_trait]
+impl Security for Check {
+    async fn check(&self, head: &HttpHead) -> Result<Caller> {
+        let refuse = |what| Error::unauthenticated(what).header(WWW_AUTHENTICATE, self.challenge.clone());
+        let given = credential(head).ok_or_else(|| refuse("a user name and a password are needed"))?;
+        let right = match &self.proof {
+            Proof::Password(known) => known.matches(&given),
+            Proof::Hash(known) => known.matches(given).await?,
+        };
+        match right {
+            true => Ok(Caller::vouch(&self.username, &self.security, Vec::new())),
+            false => Err(refuse("wrong user name or password")),
+        }
+    }
+}
+
+/// What the one `Authorization` header says: user name, colon and password.
+fn credential(head: &HttpHead) -> Option<Vec<u8>> {
+    let mut headers = head.headers.get_all(AUTHORIZATION).iter();
+    let (header, None) = (headers.next()?.to_str().ok()?, headers.next()) else { return None };
+    let (scheme, rest) = header.split_once(' ')?;
+    let given = scheme.eq_ignore_ascii_case("basic").then(|| LENIENT.decode(rest.trim()).ok())??;
+    given.contains(&b':').then_some(given)
+}
+
+/// A password known by its hash. The hash is slow to check, on purpose, so what was right once is recognised from
+/// then on by its fingerprint; what is wrong costs its price each time.
+struct Hashed {
+    username: Arc<str>,
+    hash: Arc<PasswordHash>,
+    seen: ArcSwapOption<Fingerprint>,
+    /// Of the processors, so that a flood of wrong passwords cannot pile up work.
+    turns: Arc<Semaphore>,
+}
+
+impl Hashed {
+    fn new(username: &str, hash: &str) -> Result<Self> {
+        let hash = Arc::new(parse_hash(hash).map_err(Error::internal)?);
+        let processors = std::thread::available_parallelism().map_or(1, Into::into);
+        let turns = Arc::new(Semaphore::new(processors));
+        Ok(Self { username: username.into(), hash, seen: ArcSwapOption::empty(), turns })
+    }
+
+    async fn matches(&self, given: Vec<u8>) -> Result<bool> {
+        let seen = |given: &[u8]| self.seen.load().as_ref().is_some_and(|seen| seen.matches(given));
+        if seen(&given) {
+            return Ok(true);
+        }
+        let busy = || {
+            let error = Error::new(ErrorKind::TooMany, "too many passwords are being checked");
+            error.retry_after(Duration::from_secs(1))
+        };
+        let turn = tokio::time::timeout(WAIT, self.turns.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        if seen(&given) {
+            return Ok(true); // many began with the same password, and one of them has been through
+        }
+        let (username, hash) = (self.username.clone(), self.hash.clone());
+        // The work goes on if the caller lets go: the turn is given back by the work, not by the caller.
+        let work = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let colon = given.iter().position(|b| *b == b':').unwrap_or(given.len());
+            let (user, password) = (&given[..colon], given.get(colon + 1..).unwrap_or_default());
+            // Both are always looked at: the time says nothing about the user name.
+            let right = Argon2::default().verify_password(password, &*hash).is_ok()
+                & verify_slices_are_equal(user, username.as_bytes()).is_ok();
+            (right, given)
+        });
+        let (right, given) = work.await?;
+        if right {
+            self.seen.store(Some(Arc::new(Fingerprint::of(&given)?)));
+        }
+        Ok(right)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(username: &str, password: Option<&str>, hash: Option<&str>) -> Params {
+        let [password, password_hash] = [password, hash].map(|secret| secret.map(Secret::new));
+        Params { username: username.into(), password, password_hash, realm: default_realm() }
+    }
+
+    fn head(authorization: &[&str]) -> HttpHead {
+        let mut headers = http::HeaderMap::new();
+        for value in authorization {
+            headers.append(AUTHORIZATION, value.parse().expect("a value"));
+        }
+        let (method, uri) = (http::Method::GET, "/".parse().expect("a URI"));
+        HttpHead { method, uri, headers, peer: ([127, 0, 0, 1], 1).into(), params: Vec::new() }
+    }
+
+    fn basic(credential: &str) -> String {
+        format!("Basic {}", STANDARD.encode(credential))
+    }
+
+    fn check(proof: Proof) -> Check {
+        let challenge = challenge("a \"quoted\" realm").expect("a challenge");
+        Check { username: "clerk".into(), security: "sec".into(), challenge, proof }
+    }
+
+    #[test]
+    fn exactly_one_of_password_and_hash() {
+        let hash = hash_password("s3cret").expect("a hash");
+        let at = |params: &Params| Basic::check(params).into_iter().map(|f| f.at).collect::<Vec<_>>();
+        for fine in [
+            params("clerk", Some("s3cret"), None),
+            params("clerk", None, Some(&hash)),
+            params("clerk", None, Some(SEALED_TEXT)),
+        ] {
+            assert!(at(&fine).is_empty());
+        }
+        assert_eq!(at(&params("clerk", Some("s3cret"), Some(&hash))), ["password"]);
+        assert_eq!(at(&params("cl:erk", None, None)), ["username", "password"]);
+        for wrong in ["s3cret", &hash.replace("argon2id", "argon2i"), &hash.replace("19456", "99999999")] {
+            assert_eq!(at(&params("clerk", None, Some(wrong))), ["password_hash"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_right_password_is_let_in_and_nothing_else() {
+        let print = Fingerprint::of("clerk:s3:crêt".as_bytes()).expect("random numbers");
+        let check = check(Proof::Password(Box::new(print)));
+        let right = basic("clerk:s3:crêt");
+        for fine in [right.clone(), right.replace("Basic", "bAsIc"), right.trim_end_matches('=').into()] {
+            let caller = check.check(&head(&[&fine])).await.expect("let in");
+            assert_eq!((caller.name(), caller.security()), ("clerk", "sec"));
+        }
+        let (other, nobody, bearer) =
+            (basic("clerk:other"), basic("clerk"), right.replace("Basic", "Bearer"));
+        let one_each = [&*other, &*nobody, &*bearer, "Basic !", "Basic"].map(|value| vec![value]);
+        let none_or_two = [vec![], vec![&*right, &*right]];
+        for wrong in one_each.iter().chain(&none_or_two) {
+            let error = check.check(&head(wrong)).await.expect_err("refused");
+            assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+            let (name, value) = error.answer_header().expect("a challenge");
+            assert_eq!(name, WWW_AUTHENTICATE);
+            assert_eq!(value, "Basic realm=\"a \\\"quoted\\\" realm\", charset=\"UTF-8\"");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_checked_once_and_then_recognised() {
+        let hashed = Hashed::new("clerk", &hash_password("s3cret").expect("a hash")).expect("parses");
+        let check = check(Proof::Hash(hashed));
+        let right = head(&[&basic("clerk:s3cret")]);
+        for wrong in ["clerk:other", "other:s3cret", "clerk:"] {
+            assert!(check.check(&head(&[&basic(wrong)])).await.is_err(), "{wrong}");
+        }
+        assert!(check.check(&right).await.is_ok());
+        let Proof::Hash(hashed) = &check.proof else { unreachable!() };
+        hashed.turns.close(); // from here on nothing can be hashed
+        assert!(check.check(&right).await.is_ok());
+        let busy = check.check(&head(&[&basic("clerk:other")])).await.expect_err("no turn");
+        assert_eq!((busy.kind(), busy.wait()), (ErrorKind::TooMany, Some(Duration::from_secs(1))));
     }
 }

@@ -77,3 +77,14 @@ impl Store for Memory {
         "memory".into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn memory() -> Memory {
+        Memory::new(Clock::System)
+    }
+
+    crate::store::contract::contract!(memory);
+}

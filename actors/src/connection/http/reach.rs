@@ -1,0 +1,139 @@
+//! How the server is reached: connections, TLS, redirects, and what their errors mean.
+
+use std::path::Path;
+use std::time::Duration;
+
+use config::DefId;
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, ClientBuilder, Identity};
+use sdk::{Error, Result};
+
+use super::{Http2, Params, Tls};
+
+/// How long an idle connection is kept: less than servers and what is between do, so that few requests meet one that
+/// has just been closed.
+const IDLE: Duration = Duration::from_secs(30);
+/// How often the kernel asks whether the other end of a quiet connection is still there.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// The client of one definition.
+pub(super) async fn client(params: &Params, tls: bool, id: &DefId) -> Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .no_proxy() // the environment is read in one place, and that is not here
+        .referer(false) // a URL may hold what the next server must not see
+        .user_agent(concat!("zeugma/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(params.connect_timeout.get())
+        .pool_max_idle_per_host(usize::try_from(params.pool.get()).unwrap_or(usize::MAX))
+        .pool_idle_timeout(IDLE)
+        .tcp_keepalive(KEEPALIVE)
+        .redirect(same_server(params.redirects));
+    builder = match params.http2 {
+        Http2::Auto => builder,
+        Http2::Never => builder.http1_only(),
+        Http2::Always => builder.http2_prior_knowledge(),
+    };
+    if tls {
+        builder = secured(builder, &params.tls, id).await?;
+    } else {
+        // Redirects stay on the same scheme: loading the system's authorities would be for nothing.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|e| Error::internal(format!("{id}: the client cannot be made")).because(e))
+}
+
+async fn secured(mut builder: ClientBuilder, tls: &Tls, id: &DefId) -> Result<ClientBuilder> {
+    if let Some(path) = &tls.ca {
+        let bundle = Certificate::from_pem_bundle(&read("tls.ca", path).await?);
+        let bundle = bundle.ok().filter(|bundle| !bundle.is_empty());
+        builder = builder.tls_certs_only(bundle.ok_or_else(|| no_pem("tls.ca", path, "a certificate"))?);
+    }
+    if let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) {
+        let mut pem = read("tls.key", key).await?;
+        pem.push(b'\n');
+        pem.extend(read("tls.certificate", certificate).await?);
+        let what = "a key and the certificates that belong to it";
+        let identity = Identity::from_pem(&pem).map_err(|_| no_pem("tls.key, tls.certificate", key, what))?;
+        builder = builder.identity(identity);
+    }
+    if !tls.verify {
+        tracing::warn!(%id, "the server's certificate is not checked: anyone on the way can read what is sent");
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    }
+    Ok(builder)
+}
+
+async fn read(at: &str, path: &Path) -> Result<Vec<u8>> {
+    let bytes = tokio::fs::read(path).await;
+    bytes.map_err(|e| Error::unavailable(format!("{at}: {} cannot be read", path.display())).because(e))
+}
+
+fn no_pem(at: &str, path: &Path, what: &str) -> Error {
+    Error::unavailable(format!("{at}: {} does not hold {what} in PEM", path.display()))
+}
+
+/// Follows this many redirects, as long as they stay on the same server; the next one is the answer.
+fn same_server(most: u8) -> Policy {
+    Policy::custom(move |attempt| {
+        let first = attempt.previous().first().map(url::Url::origin);
+        let stays = first.is_some_and(|origin| origin == attempt.url().origin());
+        if stays && attempt.previous().len() <= most.into() { attempt.follow() } else { attempt.stop() }
+    })
+}
+
+/// Why there is no answer.
+pub(super) struct Failure {
+    /// For the caller and the log. No URL is in it.
+    pub(super) error: Error,
+    /// Whether the same request may succeed at once.
+    pub(super) repeatable: bool,
+    /// Whether it says that the server is away.
+    pub(super) away: bool,
+}
+
+impl From<Error> for Failure {
+    /// Of our own making.
+    fn from(error: Error) -> Self {
+        Self { error, repeatable: false, away: false }
+    }
+}
+
+impl Failure {
+    /// What an error of the client means.
+    pub(super) fn of(error: reqwest::Error, id: &DefId) -> Self {
+        let error = error.without_url();
+        let says_tls = tls_error(&error);
+        if error.is_builder() {
+            return Error::invalid(format!("this request cannot be sent to {id}")).because(error).into();
+        }
+        if says_tls {
+            let error = Error::upstream(format!("{id}: no secure connection")).because(error);
+            return Self { error, repeatable: false, away: true };
+        }
+        if error.is_connect() {
+            let error = match error.is_timeout() {
+                true => Error::timeout(format!("{id} did not accept a connection in time")).because(error),
+                false => Error::upstream(format!("{id} cannot be reached")).because(error),
+            };
+            return Self { error, repeatable: true, away: true };
+        }
+        if error.is_timeout() {
+            return Error::timeout(format!("{id} did not answer in time")).because(error).into();
+        }
+        let repeatable = error.is_request();
+        Self { error: Error::upstream(format!("{id} broke off")).because(error), repeatable, away: false }
+    }
+}
+
+/// Whether TLS itself failed: a certificate that one side does not accept, mostly.
+fn tls_error(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // An I/O error does not name what it wraps as its source, but that one's source.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<rustls::Error>() || wrapped.is_some_and(|e| e.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,50 @@
+//! `ftp-handler`: stores each request, byte for byte, as a file of its own on an FTP server.
+
+use schemars::JsonSchema;
+use sdk::{Context, ErrorKind, Ftp, Request, Response, Result};
+use serde::{Deserialize, Serialize};
+
+/// The connection that files go to.
+const CONNECTION: &str = "my.ftp";
+/// The folder that files go to; it is made if it is not there.
+const FOLDER: &str = "/home/api";
+
+/// Where a request went.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Stored {
+    /// The file on the FTP server.
+    pub path: String,
+    /// How many bytes it has.
+    pub size: u64,
+}
+
+/// Stores the raw request on the FTP server `my.ftp`, as `/home/api/request.<time>-<cid>`.
+///
+/// The time is UTC and written without characters that file systems refuse; the cid makes the name the only one, so
+/// that no request overwrites another.
+#[sdk::service(name = "ftp-handler", namespace = "zeugma.examples")]
+pub async fn ftp_handler(ctx: &Context, request: Request) -> Result<Response> {
+    let ftp = ctx.connection::<Ftp>(CONNECTION)?;
+    let time = ctx.now().format("%Y%m%dT%H%M%S%.6fZ");
+    let path = format!("{FOLDER}/request.{time}-{}", ctx.cid());
+    let size = match ftp.put(&path, request.raw.clone()).await {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Upstream) && made(&ftp).await =>
+        {
+            ftp.put(&path, request.raw).await?
+        }
+        outcome => outcome?,
+    };
+    ctx.logger().info(format_args!("stored {size} bytes at {path}"));
+    Response::json(&Stored { path, size })
+}
+
+/// Makes the folder and those above it; whether the last one was not there before. Servers answer an upload into a
+/// folder that is missing in several ways, so this is how to find out.
+async fn made(ftp: &Ftp) -> bool {
+    let mut last = false;
+    for end in FOLDER.match_indices('/').skip(1).map(|(i, _)| i).chain([FOLDER.len()]) {
+        last = ftp.make_dir(&FOLDER[..end]).await.is_ok();
+    }
+    last
+}

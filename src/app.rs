@@ -1,0 +1,206 @@
+//! The composition root: what a node is made of, and the order in which it starts and stops.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::supervisor::Supervisor;
+use actors::{AnyKind, Live, Reconciler, Registry};
+use cluster::Board;
+use config::settings::{Environment, StoreUrl};
+use config::store::embedded::Embedded;
+use config::{Clock, Revision, Secret, Store};
+use ractor::Actor as _;
+use sdk::task::Tasks;
+use sdk::{Error, Result, Service};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::definitions::Definitions;
+use crate::http::{admin, ingress, listener, tls};
+use crate::metrics::Metrics;
+
+pub use config::settings::Settings;
+
+/// What is compiled into a node beside the engine's own.
+#[derive(Clone, Copy, Default)]
+pub struct Extras {
+    /// Services.
+    pub services: &'static [&'static dyn Service],
+    /// Kinds of definitions.
+    pub kinds: &'static [&'static dyn AnyKind],
+}
+
+/// What a node is made of. A clone is the same node.
+#[derive(Clone)]
+pub struct App {
+    /// What it was told at its start.
+    pub settings: Arc<Settings>,
+    /// The kinds and the compiled-in services.
+    pub registry: Arc<Registry>,
+    /// Changes what is wanted.
+    pub definitions: Definitions,
+    /// What requests see.
+    pub live: Live,
+    /// The operator's view of the actors.
+    pub supervisor: Supervisor,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// Background work.
+    pub tasks: Tasks,
+    /// Time.
+    pub clock: Clock,
+    /// When it started.
+    pub started: Instant,
+    /// The bearer token that the admin listener wants.
+    pub admin_token: Secret,
+    /// Turns true when the node begins to stop.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// A node that runs.
+pub struct Node {
+    /// What it is made of.
+    pub app: App,
+    /// Where the data listener really listens.
+    pub data: SocketAddr,
+    /// Where the admin listener really listens.
+    pub admin: SocketAddr,
+    stop: watch::Sender<bool>,
+    listeners: Vec<listener::Listener>,
+    reconciling: JoinHandle<()>,
+}
+
+impl Node {
+    /// Starts a node: first the truth, then what runs, then the doors. When this returns, it serves.
+    ///
+    /// # Errors
+    /// If the store, the keys, the certificates or the addresses cannot be had. What is wrong with definitions does
+    /// not keep a node from starting.
+    pub async fn start(settings: Settings, environment: &Environment, extras: Extras) -> Result<Self> {
+        // Before any TLS: with no default, a second provider that some crate brings in would make each of them panic.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let setup = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
+        let keyring = settings.keyring(environment).map_err(|e| setup("the sealing keys", &e))?;
+        let clock = Clock::System;
+        let store: Arc<dyn Store> = match &settings.store {
+            StoreUrl::Embedded => {
+                let (folder, clock) = (settings.data.clone(), clock.clone());
+                let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, clock)).await?;
+                Arc::new(opened.map_err(|e| setup("the store", &e))?)
+            }
+            other => {
+                return Err(Error::internal(format!("the store {other} is not available in this version")));
+            }
+        };
+        let admin_token = admin_token(&settings.data).map_err(|e| setup("the admin token", &e))?;
+        let tls = match &settings.tls {
+            Some(files) => Some(tls::Certificates::load(files)?),
+            None => None,
+        };
+        let registry =
+            Arc::new(Registry::new(extras.kinds, extras.services).map_err(|e| setup("services", &e))?);
+        let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
+        let tasks = Tasks::default();
+        let live = Live::new(tasks.clone(), clock.clone());
+        let board = Arc::new(Board::default());
+        let definitions = Definitions { store: store.clone(), registry: registry.clone(), keyring, board };
+        let reconciler = Reconciler {
+            node: settings.node.clone(),
+            store: store.clone(),
+            registry: registry.clone(),
+            keyring: definitions.keyring.clone(),
+            live: live.clone(),
+            board: definitions.board.clone(),
+            meters: metrics.meters.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+        };
+        let (reconciler, reconciling) = Reconciler::spawn(None, reconciler, ()).await?;
+        let supervisor = Supervisor::new(live.clone(), reconciler);
+        let (stop, stopping) = watch::channel(false);
+        let app = App {
+            settings: Arc::new(settings),
+            registry,
+            definitions,
+            live,
+            supervisor,
+            metrics,
+            tasks,
+            clock,
+            started: Instant::now(),
+            admin_token,
+            stopping,
+        };
+        app.serving_what_is_stored().await?;
+        if let Some(tls) = &tls {
+            tls.watch(&app);
+        }
+        let limits = listener::Limits::of(&app.settings);
+        let data = ingress::service(app.clone());
+        let data = listener::open("data", app.settings.listen, data, &limits, tls.clone(), &app).await?;
+        let admin_service = warp::service(admin::filter(&app));
+        let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
+        let make = move |_| admin_service.clone();
+        let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
+        Ok(Self { app, data: data.address, admin: admin.address, stop, listeners: vec![data, admin], reconciling })
+    }
+
+    /// Stops a node: no new connections, then requests under way end, then what they use. Bounded by the setting
+    /// `drain_timeout`; returns whether everything ended by itself.
+    pub async fn stop(self) -> bool {
+        let limit = self.app.settings.drain_timeout.get();
+        let deadline = Instant::now() + limit;
+        self.stop.send_replace(true);
+        let mut clean = true;
+        for listener in self.listeners {
+            clean &= listener.drained(deadline).await;
+        }
+        let stopped = self.app.supervisor.stop(Duration::from_secs(5)).await;
+        if let Err(error) = &stopped {
+            tracing::warn!(%error, "the actors do not stop");
+        }
+        // It holds the store open until it has really ended.
+        let ended = tokio::time::timeout_at(deadline, self.reconciling).await.is_ok();
+        let idle = tokio::time::timeout_at(deadline, self.app.tasks.idle()).await.is_ok();
+        if !idle {
+            tracing::warn!(left = self.app.tasks.len(), "background work is cut off");
+        }
+        clean && stopped.is_ok() && ended && idle
+    }
+}
+
+impl App {
+    /// Waits until requests see what the store holds.
+    async fn serving_what_is_stored(&self) -> Result<()> {
+        let stored = self.definitions.store.load().await;
+        let revision = stored.map_or(Revision::ZERO, |catalog| catalog.revision);
+        let limit = Duration::from_secs(60);
+        let receipt = self.definitions.board.settled(revision, self.started, limit).await;
+        if receipt.settled {
+            return Ok(());
+        }
+        Err(Error::internal(format!("what is stored (revision {revision}) is not served after {limit:?}")))
+    }
+}
+
+/// Reads the admin token; makes one, readable by its owner only, if there is none.
+fn admin_token(folder: &Path) -> std::io::Result<Secret> {
+    let path = folder.join("admin.token");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => return Ok(Secret::new(text.trim())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(std::io::Error::other)?;
+    let token: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    file.write_all(format!("{token}\n").as_bytes())?;
+    file.sync_all()?;
+    Ok(Secret::new(token))
+}

@@ -1,0 +1,308 @@
+//! The use case of changing what is wanted: check everything, commit once, wait for the receipt.
+
+mod diff;
+mod error;
+mod prepare;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::Registry;
+use chrono::{DateTime, Utc};
+use cluster::{Board, Receipt};
+use config::{Catalog, CommitError, DefId, Definition, Draft, Family, Keyring, Note, Place, Revision, Store};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+pub use self::diff::{Changed, Field, What};
+pub use self::error::Refused;
+use self::prepare::{Prepared, Wish};
+
+/// How often a change is checked and tried anew because somebody else was faster.
+const ATTEMPTS: usize = 30;
+/// How long a writer waits for the receipt unless they say otherwise.
+pub const WAIT: Duration = Duration::from_secs(10);
+
+/// See the module.
+#[derive(Clone)]
+pub struct Definitions {
+    /// Where the truth lives.
+    pub store: Arc<dyn Store>,
+    /// The kinds.
+    pub registry: Arc<Registry>,
+    /// Seals the secrets.
+    pub keyring: Keyring,
+    /// Where nodes say what they serve.
+    pub board: Arc<Board>,
+}
+
+/// How a change is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The revision that the writer has seen: with any other the change is refused. None: the change is checked
+    /// against whatever is there.
+    pub expect: Option<Revision>,
+    /// Say what would change, and change nothing.
+    pub dry_run: bool,
+    /// Delete every definition that the bundle does not hold.
+    pub prune: bool,
+    /// How long to wait until every node serves the change.
+    pub wait: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { expect: None, dry_run: false, prune: false, wait: WAIT }
+    }
+}
+
+/// What came of a change.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Outcome {
+    /// The revision that holds it; the one before, if nothing had to be changed or it was a dry run.
+    pub revision: Revision,
+    /// Whether it only says what would change.
+    pub dry_run: bool,
+    /// What is different now, by family and name.
+    pub changes: Vec<Changed>,
+    /// How many definitions were given that are there already, just so. They are not touched.
+    pub unchanged: usize,
+    /// Which nodes serve that revision.
+    pub receipt: Receipt,
+}
+
+/// A definition, for a reader.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct View {
+    /// Family and name.
+    pub id: DefId,
+    /// The definition as a bundle lists it, with `(sealed)` in place of each secret. A `PUT` takes the same.
+    pub definition: Map<String, Value>,
+    /// The revision that changed it last.
+    pub changed_at: Revision,
+    /// What it refers to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub needs: BTreeSet<DefId>,
+    /// What refers to it. While there is something, it cannot be deleted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub needed_by: BTreeSet<DefId>,
+}
+
+/// One revision of the history, for a reader.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// Which.
+    pub revision: Revision,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who changed something.
+    pub author: String,
+    /// Why, if they said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What they changed.
+    pub changes: Vec<Changed>,
+}
+
+impl Definitions {
+    /// Makes the definitions of `drafts` what is wanted.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them; a conflict; a store that does not answer.
+    pub async fn apply(&self, drafts: Vec<Draft>, options: Options, note: Note) -> Result<Outcome, Refused> {
+        let kept: BTreeSet<&DefId> = drafts.iter().map(|draft| &draft.id).collect();
+        let wish = |current: &Catalog| {
+            let mut delete = BTreeSet::new();
+            if options.prune {
+                delete.extend(current.definitions.keys().cloned());
+                delete.retain(|id| !kept.contains(id));
+            }
+            Ok(Wish { drafts: drafts.clone(), delete })
+        };
+        self.change(&options, note, wish).await
+    }
+
+    /// Deletes one definition.
+    ///
+    /// # Errors
+    /// If it is not there or something refers to it; a conflict; a store that does not answer.
+    pub async fn delete(&self, id: DefId, options: Options, note: Note) -> Result<Outcome, Refused> {
+        let wish = |current: &Catalog| {
+            self.stored(current, &id)?;
+            Ok(Wish { drafts: Vec::new(), delete: [id.clone()].into() })
+        };
+        self.change(&options, note, wish).await
+    }
+
+    /// Makes what is wanted the same as it was at `revision`: one more revision, checked like any other.
+    ///
+    /// # Errors
+    /// If the history does not reach back that far; what does not fit this version of the program any more; a
+    /// conflict; a store that does not answer.
+    pub async fn rollback(
+        &self,
+        revision: Revision,
+        options: Options,
+        note: Note,
+    ) -> Result<Outcome, Refused> {
+        let then = self.store.load_at(revision).await?;
+        let place = Place { source: Some(format!("revision {revision}")), position: None };
+        let wish = |current: &Catalog| {
+            let same = |d: &Definition| current.get(&d.id).is_some_and(|now| now.same_as(d));
+            let mut drafts = Vec::new();
+            for definition in then.definitions.values().filter(|d| !same(d)) {
+                let params = self.keyring.open(&definition.params)?;
+                let (id, kind, enabled) =
+                    (definition.id.clone(), definition.kind.clone(), definition.enabled);
+                drafts.push(Draft { id, kind, enabled, params, place: place.clone() });
+            }
+            let gone = current.definitions.keys().filter(|id| then.get(id).is_none());
+            Ok(Wish { drafts, delete: gone.cloned().collect() })
+        };
+        self.change(&options, note, wish).await
+    }
+
+    /// Checks and commits until nobody was faster.
+    async fn change(
+        &self,
+        options: &Options,
+        note: Note,
+        wish: impl Fn(&Catalog) -> Result<Wish, Refused>,
+    ) -> Result<Outcome, Refused> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let current = self.store.load().await?;
+            if let Some(expected) = options.expect
+                && expected != current.revision
+            {
+                return Err(CommitError::Conflict { expected, current: current.revision }.into());
+            }
+            let Prepared { change, changes, unchanged } =
+                self.prepare(current.clone(), wish(&current)?).await?;
+            let begun = Instant::now();
+            let mut revision = current.revision;
+            if !options.dry_run && !change.is_empty() {
+                match self.store.commit(current.revision, change, note.clone()).await {
+                    Ok(after) => revision = after.revision,
+                    Err(CommitError::Conflict { .. }) if options.expect.is_none() && attempt < ATTEMPTS => {
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                let ids = changes.iter().map(|c| c.id.to_string()).collect::<Vec<_>>();
+                tracing::info!(%revision, author = note.author, changed = ids.join(", "), "committed");
+            }
+            let wait = if options.dry_run { Duration::ZERO } else { options.wait };
+            let receipt = self.board.settled(revision, begun, wait).await;
+            return Ok(Outcome { revision, dry_run: options.dry_run, changes, unchanged, receipt });
+        }
+    }
+
+    /// Checks on a thread where that may take its time: requests are served by the same few threads as this.
+    async fn prepare(&self, current: Arc<Catalog>, wish: Wish) -> Result<Prepared, Refused> {
+        let (registry, keyring) = (self.registry.clone(), self.keyring.clone());
+        let work = move || prepare::prepare(&registry, &keyring, &current, &wish);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(prepared) => Ok(prepared?),
+            Err(error) => Err(Refused::Broken(format!("a check panicked: {error}"))),
+        }
+    }
+
+    /// The definitions of a family, or all, at which revision.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn list(&self, family: Option<Family>) -> Result<(Revision, Vec<View>), Refused> {
+        let current = self.store.load().await?;
+        let mut views: Vec<View> = current
+            .definitions
+            .values()
+            .filter(|d| family.is_none_or(|family| d.id.family == family))
+            .map(|d| view(d, BTreeSet::new()))
+            .collect();
+        let mut at = std::collections::HashMap::new();
+        for (index, view) in views.iter().enumerate() {
+            at.insert(view.id.clone(), index);
+        }
+        for definition in current.definitions.values() {
+            for needed in definition.needs.iter().filter_map(|id| at.get(id)) {
+                views[*needed].needed_by.insert(definition.id.clone());
+            }
+        }
+        Ok((current.revision, views))
+    }
+
+    /// One definition, at which revision.
+    ///
+    /// # Errors
+    /// If it is not there; if the store does not answer.
+    pub async fn get(&self, id: &DefId) -> Result<(Revision, View), Refused> {
+        let current = self.store.load().await?;
+        let definition = self.stored(&current, id)?;
+        let needing = current.definitions.values().filter(|d| d.needs.contains(id)).map(|d| d.id.clone());
+        Ok((current.revision, view(definition, needing.collect())))
+    }
+
+    /// The definitions of a family, or all, as [`config::bundle::write_yaml`] takes them; with their secrets in clear
+    /// if `reveal` says so.
+    ///
+    /// # Errors
+    /// If the store does not answer; if a secret that is asked for cannot be opened.
+    pub async fn export(
+        &self,
+        family: Option<Family>,
+        reveal: bool,
+    ) -> Result<Vec<(Family, Map<String, Value>)>, Refused> {
+        let current = self.store.load().await?;
+        let wanted = current.definitions.values().filter(|d| family.is_none_or(|f| d.id.family == f));
+        let written = |d: &Arc<Definition>| {
+            let written = if reveal { d.written(self.keyring.open(&d.params)?.0) } else { d.masked() };
+            Ok((d.id.family, written))
+        };
+        wanted.map(written).collect()
+    }
+
+    /// The newest `limit` revisions before `before`, or of all; newest first.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn history(&self, before: Option<Revision>, limit: usize) -> Result<Vec<Event>, Refused> {
+        let entries = self.store.history(before, limit).await?;
+        let event = |entry: config::store::Entry| Event {
+            revision: entry.revision,
+            at: entry.at,
+            author: entry.note.author,
+            reason: entry.note.reason,
+            changes: entry
+                .ops
+                .iter()
+                .filter_map(|op| Changed::between(op.before.as_ref(), op.after.as_ref(), &self.keyring))
+                .collect(),
+        };
+        Ok(entries.into_iter().map(event).collect())
+    }
+
+    fn stored<'c>(&self, current: &'c Catalog, id: &DefId) -> Result<&'c Arc<Definition>, Refused> {
+        current.get(id).ok_or_else(|| Refused::NotFound {
+            id: id.clone(),
+            compiled_in: config::Rules::implicit(&*self.registry).contains(id),
+        })
+    }
+}
+
+fn view(definition: &Definition, needed_by: BTreeSet<DefId>) -> View {
+    View {
+        id: definition.id.clone(),
+        definition: definition.masked(),
+        changed_at: definition.changed_at,
+        needs: definition.needs.clone(),
+        needed_by,
+    }
+}

@@ -1,0 +1,183 @@
+//! From a wish to a change that can be committed: every check, and every fault at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use actors::Registry;
+use config::definition::SEALED_TEXT;
+use config::{
+    Catalog, Change, Checked, Clear, DefId, Definition, Draft, Fault, Faults, Keyring, Params, Revision,
+    Rules as _,
+};
+use serde_json::Value;
+
+use super::diff::Changed;
+
+/// What is to become of the catalog.
+#[derive(Debug, Default)]
+pub(super) struct Wish {
+    /// To be there, just so.
+    pub(super) drafts: Vec<Draft>,
+    /// Not to be there.
+    pub(super) delete: BTreeSet<DefId>,
+}
+
+/// What can be committed.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    /// The change itself.
+    pub(super) change: Change,
+    /// The same, for people.
+    pub(super) changes: Vec<Changed>,
+    /// How many drafts are there already.
+    pub(super) unchanged: usize,
+}
+
+/// Checks a wish against what is there.
+pub(super) fn prepare(
+    registry: &Registry,
+    keyring: &Keyring,
+    current: &Catalog,
+    wish: &Wish,
+) -> Result<Prepared, Faults> {
+    let checking = Checking { registry, keyring, current };
+    let mut prepared = Prepared::default();
+    let mut faults = Vec::new();
+    let mut checked = BTreeMap::new();
+    // What the catalog would be. A draft with faults of its own is in it too, or else each definition that refers to
+    // it would seem to have one more.
+    let mut candidate = Change { put: Vec::new(), delete: wish.delete.iter().cloned().collect() };
+    for draft in &wish.drafts {
+        let (found, outcome) = checking.draft(draft);
+        match outcome {
+            Ok(definition) if checking.is_there(&definition) => prepared.unchanged += 1,
+            Ok(definition) => {
+                candidate.put.push(definition.clone());
+                prepared.change.put.push(definition);
+            }
+            Err(more) => {
+                faults.extend(more.into_iter().map(|fault| fault.under(&draft.at())));
+                candidate.put.push(definition(draft, &found, Params::default()));
+            }
+        }
+        checked.insert(&draft.id, (draft, found));
+    }
+    faults.extend(checking.together(&candidate, &checked));
+    prepared.change.delete = candidate.delete;
+    prepared.changes = checking.changes(&prepared.change);
+    Faults(faults).unless_any(prepared)
+}
+
+struct Checking<'a> {
+    registry: &'a Registry,
+    keyring: &'a Keyring,
+    current: &'a Catalog,
+}
+
+impl Checking<'_> {
+    /// What the kind says about one draft, and the definition that it becomes.
+    fn draft(&self, draft: &Draft) -> (Checked, Result<Definition, Vec<Fault>>) {
+        let previous = self.current.get(&draft.id).map(|d| &d.params);
+        let seal = |secrets: &[_]| self.keyring.seal(&draft.params, secrets, previous);
+        let mut faults = Vec::new();
+        // A kind checks the secret itself, not the words that stand for it.
+        let mut resolved = None;
+        if draft.params.0.values().any(mentions_sealed) {
+            match seal(&self.registry.secrets(&draft.kind)) {
+                Ok(sealed) => match self.keyring.open(&sealed) {
+                    Ok(params) => resolved = Some(Draft { params, ..draft.clone() }),
+                    Err(error) => faults.push(Fault::new("", error.to_string())),
+                },
+                Err(more) => faults.extend(more),
+            }
+        }
+        let mut checked = self.registry.check(resolved.as_ref().unwrap_or(draft));
+        // What the check says of a parameter that could not be resolved, it says of the words that stand for it.
+        checked.faults.retain(|fault| !faults.iter().any(|unresolved| unresolved.at == fault.at));
+        faults.append(&mut checked.faults);
+        if !faults.is_empty() {
+            return (checked, Err(faults));
+        }
+        let outcome = seal(&checked.secrets).map(|params| definition(draft, &checked, params));
+        (checked, outcome)
+    }
+
+    /// Whether a definition is there just so. A secret is sealed differently each time, so it is opened to compare.
+    fn is_there(&self, new: &Definition) -> bool {
+        let Some(old) = self.current.get(&new.id) else { return false };
+        let open = |params: &Params| self.keyring.open(params).ok();
+        let same: Option<Clear> = open(&old.params).filter(|old| open(&new.params).as_ref() == Some(old));
+        same.is_some() && old.same_as(&Definition { params: old.params.clone(), ..new.clone() })
+    }
+
+    /// What is wrong when everything is looked at together: what this change brings, not what was wrong before.
+    fn together(&self, candidate: &Change, checked: &BTreeMap<&DefId, (&Draft, Checked)>) -> Vec<Fault> {
+        let after = candidate.applied_to(self.current);
+        let mut found = after.check(self.registry);
+        if found.is_empty() {
+            return Vec::new();
+        }
+        // A new version of the program may have lost a service that some channel refers to. That must not keep
+        // anybody from changing something else.
+        let before = self.current.check(self.registry);
+        found.retain(|fault| checked.contains_key(&fault.0) || !before.contains(fault));
+        let place = |(id, fault): (DefId, Fault)| {
+            let needs = after.get(&id).map(|d| &d.needs);
+            let deleted = candidate.delete.iter().find(|gone| {
+                needs.is_some_and(|needs| needs.contains(*gone)) && names(&fault.message, &gone.to_string())
+            });
+            let fault = match deleted {
+                Some(gone) => Fault::new("", format!("refers to {gone}, which would be deleted"))
+                    .hint(format!("delete {id} too, or let it refer to another {}", gone.family)),
+                None => fault,
+            };
+            let Some((draft, checked)) = checked.get(&id) else { return fault.under(&id) };
+            let at = if fault.at.is_empty() { parameter(checked, &fault.message) } else { fault.at.clone() };
+            Fault { at, ..fault }.under(&draft.at())
+        };
+        found.into_iter().map(place).collect()
+    }
+
+    fn changes(&self, change: &Change) -> Vec<Changed> {
+        let old = |id| self.current.get(id).map(|d| &**d);
+        let put = change.put.iter().map(|d| Changed::between(old(&d.id), Some(d), self.keyring));
+        let gone = change.delete.iter().map(|id| Changed::between(old(id), None, self.keyring));
+        let mut changes: Vec<Changed> = put.chain(gone).flatten().collect();
+        changes.sort_by(|a, b| a.id.cmp(&b.id));
+        changes
+    }
+}
+
+fn definition(draft: &Draft, checked: &Checked, params: Params) -> Definition {
+    Definition {
+        id: draft.id.clone(),
+        kind: draft.kind.clone(),
+        enabled: draft.enabled,
+        params,
+        needs: checked.needs.iter().map(|need| need.id.clone()).collect(),
+        claims: checked.claims.iter().map(|claim| claim.what.clone()).collect(),
+        changed_at: Revision::ZERO,
+    }
+}
+
+/// The parameter that a fault of the whole catalog is about: the one that says what the message names.
+fn parameter(checked: &Checked, message: &str) -> String {
+    let needs = checked.needs.iter().map(|need| (&need.at, need.id.to_string()));
+    let claims = checked.claims.iter().map(|claim| (&claim.at, claim.what.clone()));
+    let named = needs.chain(claims).filter(|(_, what)| names(message, what));
+    named.max_by_key(|(_, what)| what.len()).map(|(at, _)| at.clone()).unwrap_or_default()
+}
+
+/// Whether a message names this and not just something that begins with the same letters.
+fn names(message: &str, what: &str) -> bool {
+    let after = |(at, _): (usize, _)| message[at + what.len()..].chars().next();
+    message.match_indices(what).any(|found| after(found).is_none_or(|next| ", )".contains(next)))
+}
+
+fn mentions_sealed(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text == SEALED_TEXT,
+        Value::Array(items) => items.iter().any(mentions_sealed),
+        Value::Object(map) => map.values().any(mentions_sealed),
+        _ => false,
+    }
+}

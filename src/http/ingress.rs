@@ -1,0 +1,220 @@
+//! The data path: how a request flows, from the connection to the service and back. Read it top to bottom.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::channel::compression;
+use actors::channel::failure::{self, Shape};
+use actors::engine::Route;
+use actors::routes::{Found, Matched};
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Incoming};
+use sdk::engine::Engine;
+use sdk::{Cid, Context, Error, ErrorKind, HttpHead, Result};
+use tokio::time::Instant;
+
+use crate::app::App;
+
+/// Memory set aside at once for a body whose length is announced; more is taken as it really comes.
+const AHEAD: usize = 1 << 20;
+
+/// See [`linger`].
+const LINGER_BYTES: usize = 256 * 1024;
+/// See [`linger`].
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// The service of each data connection.
+pub fn service(app: App) -> impl Fn(SocketAddr) -> DataService + Send + Sync + 'static {
+    move |peer| DataService { app: app.clone(), peer }
+}
+
+/// Serves one data connection.
+#[derive(Clone)]
+pub struct DataService {
+    app: App,
+    peer: SocketAddr,
+}
+
+impl hyper::service::Service<Request<Incoming>> for DataService {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (app, peer) = (self.app.clone(), self.peer);
+        Box::pin(async move { Ok(serve(&app, peer, request).await.map(Full::new)) })
+    }
+}
+
+/// Answers one request.
+pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> Response<Bytes> {
+    let begun = Instant::now();
+    let cid = Cid::new();
+    let (Parts { method, uri, headers, .. }, mut body) = request.into_parts();
+    let mut head = HttpHead { method, uri, headers, peer, params: Vec::new() };
+
+    // 1. One revision for the whole request.
+    let snapshot = app.live.now();
+
+    // 2. The channel, by host, path, verb and Accept.
+    let Matched { route, params } = match snapshot.routes.find(&head.method, head.uri.path(), &head.headers) {
+        Ok(Found::Route(matched)) => matched,
+        Ok(Found::Options { allow }) => return options(&snapshot.routes, &head, cid, &allow),
+        Err(error) => {
+            app.metrics.unrouted.with_label_values(&[error.kind().status().as_str()]).inc();
+            linger(app, body);
+            return failure::render(Shape::Default, cid, &error);
+        }
+    };
+    head.params = params;
+    let head = Arc::new(head);
+
+    let outcome = call(&snapshot, route, &head, &mut body, cid, begun).await;
+
+    route.running.meter.record(&outcome, begun.elapsed());
+    if let Err(error) = &outcome {
+        log(route, cid, error);
+        linger(app, body);
+    }
+    // 7. Value or error, as this channel's callers understand it.
+    let response = route.channel.encode(&head, cid, outcome);
+    if route.channel.compresses() { compression::apply(&head, response).await } else { response }
+}
+
+/// Steps 3 to 6: everything that may refuse or fail.
+async fn call(
+    snapshot: &Arc<actors::Snapshot>,
+    route: &Route,
+    head: &Arc<HttpHead>,
+    body: &mut Incoming,
+    cid: Cid,
+    begun: Instant,
+) -> Result<sdk::Response> {
+    let limits = route.channel.limits();
+    let deadline = begun + limits.deadline;
+
+    // 3. A place: an overload is refused, never queued.
+    let _pass = route.running.gate.enter(route.running.id())?;
+    let _place = match &limits.concurrency {
+        Some(places) => Some(places.try_acquire().map_err(|_| {
+            Error::unavailable("this channel has as many requests as it may")
+                .retry_after(Duration::from_secs(1))
+        })?),
+        None => None,
+    };
+
+    // 4. Who calls: before anything of the body is read.
+    let caller = match &route.security {
+        Ok(None) => None,
+        Ok(Some(security)) => Some(within(deadline, security.check(head)).await?),
+        Err(reason) => return Err(Error::unavailable(reason.clone())),
+    };
+    let service = route.service.as_ref().map_err(|reason| Error::unavailable(reason.clone()))?;
+
+    // 5. The body, within its limit, byte for byte; then what the channel makes of it.
+    route.channel.accept(head)?;
+    let raw = within(deadline, collect(body, limits.body)).await?;
+    let request = route.channel.decode(head.clone(), raw)?;
+
+    // 6. The work: with a deadline, and with a guard against panics around it.
+    let engine: Arc<dyn Engine> = snapshot.clone();
+    let channel = route.channel.info().clone();
+    let ctx = Context::new(cid, caller, channel, deadline, service.name.clone(), engine);
+    service.call(&ctx, request).await
+}
+
+async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| Error::new(ErrorKind::SlowRequest, "the request did not come in time");
+    tokio::time::timeout_at(deadline, work).await.map_err(late)?
+}
+
+/// Reads a body. One that is too long is refused by its announced length before anything is read, and otherwise as
+/// soon as it passes the limit.
+async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes> {
+    let announced = body.size_hint().lower();
+    let too_large = || {
+        let message = format!("the body is longer than the {limit} bytes that this channel accepts");
+        Error::new(ErrorKind::TooLarge, message)
+    };
+    if announced > limit as u64 {
+        return Err(too_large());
+    }
+    let mut whole: Option<BytesMut> = None;
+    let mut first = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let broken = |e| Error::invalid("the body was broken off").because(e);
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue }; // trailers are not used
+        if first.len() + whole.as_ref().map_or(0, BytesMut::len) + data.len() > limit {
+            return Err(too_large());
+        }
+        match &mut whole {
+            Some(whole) => whole.extend_from_slice(&data),
+            None if first.is_empty() => first = data, // most bodies come in one piece, which is used as it is
+            None => {
+                let ahead =
+                    usize::try_from(announced).unwrap_or(AHEAD).clamp(first.len() + data.len(), limit);
+                let mut joined = BytesMut::with_capacity(ahead.min(AHEAD.max(first.len() + data.len())));
+                joined.extend_from_slice(&std::mem::take(&mut first));
+                joined.extend_from_slice(&data);
+                whole = Some(joined);
+            }
+        }
+    }
+    Ok(whole.map_or(first, BytesMut::freeze))
+}
+
+/// Reads on for a little while after an error, without keeping anything: a connection that is closed with bytes unread
+/// is reset, and the caller, who is still sending, would never see the answer (RFC 9112, 9.6).
+fn linger(app: &App, mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    app.tasks.spawn("linger", async move {
+        let mut left = LINGER_BYTES;
+        let read = async {
+            while let Some(Ok(frame)) = body.frame().await {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                let Some(less) = left.checked_sub(length) else { return };
+                left = less;
+            }
+        };
+        // Whoever sends more than that, or more slowly, is cut off.
+        drop(tokio::time::timeout(LINGER_TIME, read).await);
+    });
+}
+
+/// The answer to `OPTIONS` where no channel has that verb: to a cross-origin preflight what the channel asked about
+/// says, else the verbs of the path.
+fn options(routes: &actors::routes::Routes, head: &HttpHead, cid: Cid, allow: &str) -> Response<Bytes> {
+    let asked = head.header(ACCESS_CONTROL_REQUEST_METHOD).and_then(|verb| verb.parse::<Method>().ok());
+    if let Some(verb) = asked
+        && let Ok(Found::Route(matched)) = routes.find(&verb, head.uri.path(), &head.headers)
+        && let Some(response) = matched.route.channel.preflight(head, allow)
+    {
+        return response;
+    }
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    failure::stamp(&mut response, cid);
+    response
+}
+
+/// What operators must see goes to the log with the whole story; the caller's own mistakes only on request.
+fn log(route: &Route, cid: Cid, error: &Error) {
+    let channel = route.running.id();
+    match error.kind() {
+        ErrorKind::Internal => tracing::error!(%cid, %channel, %error, "a request failed"),
+        kind if kind.is_retryable() => tracing::warn!(%cid, %channel, %error, "a request failed"),
+        _ => tracing::debug!(%cid, %channel, %error, "a request was refused"),
+    }
+}

@@ -1,0 +1,247 @@
+//! The accept loop of both listeners: a cap on connections, TLS, time-outs, and an end that waits for requests.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::settings::Settings;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use sdk::task::Tasks;
+use sdk::{Error, Result};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use crate::app::App;
+use crate::http::tls::Certificates;
+use crate::metrics::Metrics;
+
+/// How long to wait when the system has no file descriptors left.
+const NO_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// How many requests one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 250;
+
+/// What a listener does not let clients exceed.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    connections: NonZeroU32,
+    /// For the TLS handshake, for the head of each request, and for how long a connection may be idle between two.
+    head: Duration,
+}
+
+impl Limits {
+    /// Those of a node.
+    pub fn of(settings: &Settings) -> Self {
+        Self { connections: settings.max_connections, head: settings.header_timeout.get() }
+    }
+}
+
+/// A listener that accepts connections until the node stops.
+pub struct Listener {
+    /// Where it really listens.
+    pub address: SocketAddr,
+    connections: Tasks,
+}
+
+/// What serves one connection.
+pub trait Serves<B>:
+    Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
+    + Send
+    + 'static
+{
+}
+impl<B, S> Serves<B> for S where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
+        + Send
+        + 'static
+{
+}
+
+/// Listens at `address`. `make` makes the service of each connection, knowing who is at the other end.
+///
+/// # Errors
+/// If the address cannot be had.
+pub async fn open<M, S, B>(
+    name: &'static str,
+    address: SocketAddr,
+    make: M,
+    limits: &Limits,
+    tls: Option<Certificates>,
+    app: &App,
+) -> Result<Listener>
+where
+    M: Fn(SocketAddr) -> S + Send + Sync + 'static,
+    S: Serves<B>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let listening = TcpListener::bind(address).await.map_err(|e| {
+        Error::internal(format!("the {name} listener cannot have {address}: {e}; is another node running?"))
+    })?;
+    let address = listening.local_addr()?;
+    let door = Arc::new(Door {
+        name,
+        make,
+        versions: Versions::new(limits),
+        tls: tls.map(|certificates| certificates.acceptor()),
+        limits: limits.clone(),
+        metrics: app.metrics.clone(),
+    });
+    let connections = Tasks::default();
+    let accepting = accept(door, listening, connections.clone(), app.stopping.clone());
+    app.tasks.spawn(name, accepting);
+    Ok(Listener { address, connections })
+}
+
+impl Listener {
+    /// Once the node is stopping: waits until no request is under way, but not longer than `deadline`; returns whether
+    /// all of them ended.
+    pub async fn drained(self, deadline: Instant) -> bool {
+        tokio::time::timeout_at(deadline, self.connections.idle()).await.is_ok()
+    }
+}
+
+/// What each connection of a listener needs.
+struct Door<M> {
+    name: &'static str,
+    make: M,
+    versions: Versions,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+    metrics: Metrics,
+}
+
+/// The two versions of HTTP. Without TLS it is always the first: telling them apart on a plain connection would mean
+/// to wait for its first bytes, and no header time-out runs meanwhile (hyper-util's `auto` does that).
+struct Versions {
+    one: http1::Builder,
+    two: http2::Builder<TokioExecutor>,
+}
+
+impl Versions {
+    fn new(limits: &Limits) -> Self {
+        let mut one = http1::Builder::new();
+        one.timer(TokioTimer::new()).header_read_timeout(limits.head).pipeline_flush(true);
+        let mut two = http2::Builder::new(TokioExecutor::new());
+        two.timer(TokioTimer::new())
+            .keep_alive_interval(limits.head)
+            .keep_alive_timeout(limits.head)
+            .max_concurrent_streams(MAX_STREAMS);
+        Self { one, two }
+    }
+}
+
+async fn accept<M, S, B>(
+    door: Arc<Door<M>>,
+    listening: TcpListener,
+    connections: Tasks,
+    mut stopping: watch::Receiver<bool>,
+) where
+    M: Fn(SocketAddr) -> S + Send + Sync + 'static,
+    S: Serves<B>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(door.limits.connections.get() as usize));
+    loop {
+        // At the cap, connections wait in the system's queue: a burst is served late rather than refused.
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listening.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (door, stopping) = (door.clone(), stopping.clone());
+                connections.spawn("connection", async move {
+                    let _place = place;
+                    let open = door.metrics.connections.with_label_values(&[door.name]);
+                    open.inc();
+                    door.serve(stream, peer, stopping).await;
+                    open.dec();
+                });
+            }
+            Err(error) => {
+                tracing::warn!(listener = door.name, %error, "a connection could not be accepted");
+                tokio::time::sleep(NO_DESCRIPTORS).await;
+            }
+        }
+    }
+}
+
+impl<M> Door<M> {
+    async fn serve<S, B>(&self, stream: TcpStream, peer: SocketAddr, stopping: watch::Receiver<bool>)
+    where
+        M: Fn(SocketAddr) -> S,
+        S: Serves<B>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "no TCP_NODELAY");
+        }
+        let service = (self.make)(peer);
+        let Some(acceptor) = &self.tls else {
+            return self.run(TokioIo::new(stream), false, service, peer, stopping).await;
+        };
+        match tokio::time::timeout(self.limits.head, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                self.run(TokioIo::new(stream), h2, service, peer, stopping).await;
+            }
+            Ok(Err(error)) => self.dropped("tls", peer, &error),
+            Err(_) => self.dropped("tls-timeout", peer, &"the handshake took too long"),
+        }
+    }
+
+    async fn run<I, S, B>(
+        &self,
+        io: I,
+        h2: bool,
+        service: S,
+        peer: SocketAddr,
+        mut stopping: watch::Receiver<bool>,
+    ) where
+        I: Read + Write + Unpin + Send + 'static,
+        S: Serves<B>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
+        // On a stop, a connection ends after the request that is under way. Two types with one method each.
+        macro_rules! to_the_end {
+            ($connection:expr) => {{
+                let mut connection = std::pin::pin!($connection);
+                let stop = async { drop(stopping.wait_for(|stop| *stop).await) };
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = stop => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                }
+            }};
+        }
+        let ended = if h2 {
+            to_the_end!(self.versions.two.serve_connection(io, service))
+        } else {
+            to_the_end!(self.versions.one.serve_connection(io, service).with_upgrades())
+        };
+        if let Err(error) = ended {
+            let reason = if error.is_timeout() { "head-timeout" } else { "broken" };
+            self.dropped(reason, peer, &error);
+        }
+    }
+
+    fn dropped(&self, reason: &str, peer: SocketAddr, error: &dyn std::fmt::Display) {
+        self.metrics.dropped.with_label_values(&[self.name, reason]).inc();
+        tracing::debug!(listener = self.name, %peer, reason, %error, "a connection was dropped");
+    }
+}

@@ -1,0 +1,105 @@
+//! The metrics of a node, in the text format that Prometheus reads.
+
+use std::time::Duration;
+
+use actors::Meters;
+use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// Everything that a node counts.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// What each part counts.
+    pub meters: Meters,
+    /// Requests on the data listener that no channel saw, by status.
+    pub unrouted: IntCounterVec,
+    /// Open connections, by listener.
+    pub connections: IntGaugeVec,
+    /// Connections that were refused or dropped, by listener and reason.
+    pub dropped: IntCounterVec,
+    revision: IntGauge,
+    faults: IntGauge,
+    actors: IntGaugeVec,
+    in_flight: IntGaugeVec,
+    up: IntGaugeVec,
+    uptime: IntGauge,
+}
+
+impl Metrics {
+    /// Makes them, all at zero.
+    ///
+    /// # Errors
+    /// If two have the same name, which the first start of any node shows.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauges.clone()))?;
+            Ok::<_, prometheus::Error>(gauges)
+        };
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        Ok(Self {
+            meters: Meters::new(&registry)?,
+            unrouted: counters(
+                "zeugma_unrouted_total",
+                "Requests that no channel saw, by status.",
+                &["status"],
+            )?,
+            connections: gauges("zeugma_http_connections", "Open connections, by listener.", &["listener"])?,
+            dropped: counters(
+                "zeugma_http_connections_dropped_total",
+                "Connections refused or dropped, by listener and reason.",
+                &["listener", "reason"],
+            )?,
+            revision: gauge("zeugma_revision", "The revision that requests see.")?,
+            faults: gauge("zeugma_faults", "Definitions that do not run as wanted.")?,
+            actors: gauges("zeugma_actors", "Actors, by family and state.", &["family", "state"])?,
+            in_flight: gauges("zeugma_in_flight", "Calls inside a part right now.", &["family", "name"])?,
+            up: gauges("zeugma_connection_up", "Whether the other side of a connection answers.", &["name"])?,
+            uptime: gauge("zeugma_uptime_seconds", "How long the node has been running.")?,
+            registry,
+        })
+    }
+
+    /// The text, with the gauges brought up to date.
+    pub fn render(
+        &self,
+        supervisor: &actors::supervisor::Supervisor,
+        live: &actors::Live,
+        up: Duration,
+    ) -> Vec<u8> {
+        let snapshot = live.now();
+        self.revision.set(i64::try_from(snapshot.revision.0).unwrap_or(i64::MAX));
+        self.faults.set(i64::try_from(snapshot.faults.len()).unwrap_or(i64::MAX));
+        self.uptime.set(i64::try_from(up.as_secs()).unwrap_or(i64::MAX));
+        for gauges in [&self.actors, &self.in_flight, &self.up] {
+            gauges.reset();
+        }
+        for actor in supervisor.list() {
+            let (family, name) = (actor.id.family.singular(), actor.id.name.as_str());
+            let state = serde_json::to_value(actor.state).ok();
+            let state = state.as_ref().and_then(|s| s.as_str()).unwrap_or_default();
+            self.actors.with_label_values(&[family, state]).inc();
+            self.in_flight
+                .with_label_values(&[family, name])
+                .set(i64::try_from(actor.in_flight).unwrap_or(i64::MAX));
+            if actor.id.family == config::Family::Connection {
+                self.up.with_label_values(&[name]).set(i64::from(actor.down_since.is_none()));
+            }
+        }
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "the metrics cannot be written");
+        }
+        text
+    }
+}
