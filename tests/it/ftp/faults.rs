@@ -1,5 +1,6 @@
 //! What servers refuse, and what they do in the middle: the caller is told, and the pool stays in order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -7,6 +8,7 @@ use sdk::{ErrorKind, Ftp};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{LIMIT, engine, engine_to, ftp, pool};
 use crate::kit::ftp::{Brand, FtpServer, PASSWORD, Tls, USER};
@@ -31,6 +33,22 @@ async fn a_wrong_password_is_told_without_the_password_and_not_tried_again_at_on
     let right = json!({"host": "127.0.0.1", "port": server.port, "username": USER, "password": PASSWORD});
     assert_eq!(engine.apply("connection/my.ftp", "connection.ftp", right).await, []);
     ftp(&engine).put("a.txt", "x").await.expect("the right one is tried at once");
+}
+
+#[tokio::test]
+async fn the_password_is_in_no_log_however_much_is_logged() {
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let file = Arc::new(log.reopen().expect("the same file"));
+    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(file);
+    let _listens = lines.finish().set_default();
+    let server = FtpServer::start(Brand::Proftpd, Tls::Explicit).await;
+    let right = engine(&server, json!({})).await;
+    ftp(&right).put("a.txt", "x").await.expect("written");
+    let wrong = engine(&server, json!({"password": "Wr0ng-Word"})).await;
+    ftp(&wrong).put("a.txt", "x").await.expect_err("it must not be let in");
+    let log = std::fs::read_to_string(log.path()).expect("a log");
+    assert!(log.contains("CC OUT: STOR a.txt"), "the library logs each command:\n{log}");
+    assert!(!log.contains(PASSWORD) && !log.contains("Wr0ng-Word"), "{log}");
 }
 
 #[tokio::test]

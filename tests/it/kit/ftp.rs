@@ -40,6 +40,8 @@ pub(crate) enum Tls {
     No,
     /// By `AUTH TLS`.
     Explicit,
+    /// The same, in version 1.3 and no other. ProFTPD only.
+    Only13,
     /// From the first byte.
     Implicit,
 }
@@ -92,7 +94,7 @@ impl FtpServer {
             params["password"] = PASSWORD.into();
         }
         if self.tls != Tls::No {
-            params["tls"] = if self.tls == Tls::Explicit { "explicit" } else { "implicit" }.into();
+            params["tls"] = if self.tls == Tls::Implicit { "implicit" } else { "explicit" }.into();
             params["ca"] = self.ca().to_string_lossy().into();
         }
         params
@@ -224,11 +226,12 @@ fn proftpd(folder: &Path, port: u16, tls: Tls, idle: u32, certificate: &Certific
     if tls != Tls::No {
         text += &format!(
             "ModulePath {modules}\nLoadModule mod_tls.c\nTLSEngine on\nTLSRequired on\nTLSLog {folder}/tls.log\n\
-             TLSProtocol TLSv1.2 TLSv1.3\nTLSECCertificateFile {cert}\nTLSECCertificateKeyFile {key}\n{implicit}",
+             TLSProtocol {versions}\nTLSECCertificateFile {cert}\nTLSECCertificateKeyFile {key}\n{implicit}",
             modules = modules.display(),
             folder = folder.display(),
             cert = certificate.certificate.display(),
             key = certificate.key.display(),
+            versions = if tls == Tls::Only13 { "TLSv1.3" } else { "TLSv1.2 TLSv1.3" },
             implicit = if tls == Tls::Implicit { "TLSOptions UseImplicitSSL\n" } else { "" },
         );
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sdk::task::Tasks;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,10 +33,11 @@ pub(crate) async fn start(script: impl Fn(usize, usize, &str) -> Act + Send + Sy
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let (script, count): (Arc<Script>, _) = (Arc::new(script), AtomicUsize::new(0));
-    tokio::spawn(async move {
+    let tasks = Tasks::default();
+    tasks.clone().spawn("ftp-script", async move {
         while let Ok((socket, _)) = listener.accept().await {
             let (script, number) = (script.clone(), count.fetch_add(1, Ordering::SeqCst));
-            tokio::spawn(async move { drop(serve(socket, number, &*script).await) });
+            tasks.spawn("ftp-session", async move { drop(serve(socket, number, &*script).await) });
         }
     });
     json!({"host": "127.0.0.1", "port": port, "username": "api", "password": "s3cret-Word"})
