@@ -17,6 +17,7 @@ use ractor::Actor as _;
 use sdk::task::Tasks;
 use sdk::{Error, Result, Service};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::definitions::Definitions;
@@ -71,6 +72,7 @@ pub struct Node {
     pub admin: SocketAddr,
     stop: watch::Sender<bool>,
     listeners: Vec<listener::Listener>,
+    reconciling: JoinHandle<()>,
 }
 
 impl Node {
@@ -118,7 +120,7 @@ impl Node {
             clock: clock.clone(),
             tasks: tasks.clone(),
         };
-        let (reconciler, _) = Reconciler::spawn(None, reconciler, ()).await?;
+        let (reconciler, reconciling) = Reconciler::spawn(None, reconciler, ()).await?;
         let supervisor = Supervisor::new(live.clone(), reconciler);
         let (stop, stopping) = watch::channel(false);
         let app = App {
@@ -145,7 +147,7 @@ impl Node {
         let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
         let make = move |_| admin_service.clone();
         let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
-        Ok(Self { app, data: data.address, admin: admin.address, stop, listeners: vec![data, admin] })
+        Ok(Self { app, data: data.address, admin: admin.address, stop, listeners: vec![data, admin], reconciling })
     }
 
     /// Stops a node: no new connections, then requests under way end, then what they use. Bounded by the setting
@@ -162,11 +164,13 @@ impl Node {
         if let Err(error) = &stopped {
             tracing::warn!(%error, "the actors do not stop");
         }
+        // It holds the store open until it has really ended.
+        let ended = tokio::time::timeout_at(deadline, self.reconciling).await.is_ok();
         let idle = tokio::time::timeout_at(deadline, self.app.tasks.idle()).await.is_ok();
         if !idle {
             tracing::warn!(left = self.app.tasks.len(), "background work is cut off");
         }
-        clean && stopped.is_ok() && idle
+        clean && stopped.is_ok() && ended && idle
     }
 }
 

@@ -1,5 +1,9 @@
-//! What the tests start: nodes, servers, and the services compiled into test nodes.
+//! What the tests stand on: nodes in this process, real servers as processes, certificates, services and kinds.
 
+pub mod certs;
+pub mod engine;
+pub mod ftp;
 pub mod kinds;
 pub mod node;
+pub mod process;
 pub mod services;

@@ -1,7 +1,8 @@
-//! Whole-system tests: one binary, real nodes, real servers.
+//! Tests of the whole system against real servers and clients, in one binary.
 
 #![allow(unreachable_pub)] // a test binary has no outside
 
+mod ftp;
 mod kit;
 mod live;
 mod rest;
