@@ -2,6 +2,7 @@
 
 use actors::Registry;
 use config::secret::SECRET_KEYWORD;
+use config::units::UNIT_KEYWORD;
 use config::{Family, bundle};
 use schemars::Schema;
 use serde_json::{Map, Value};
@@ -131,6 +132,8 @@ fn type_of(root: &Value, schema: &Value) -> String {
     for choice in choices(root, schema) {
         let word = if choice.get(SECRET_KEYWORD).is_some() {
             "secret".into()
+        } else if let Some(unit) = choice.get(UNIT_KEYWORD).and_then(Value::as_str) {
+            unit.into()
         } else if let Some(constant) = choice.get("const") {
             plain(constant)
         } else if let Some(values) = choice.get("enum").and_then(Value::as_array) {
@@ -163,7 +166,6 @@ fn simple(schema: &Value) -> String {
     };
     match schema.get("type") {
         Some(Value::String(one)) => word(one),
-        // A span of time or a size is a text or a number; the text says more.
         Some(Value::Array(several)) => {
             let words: Vec<_> =
                 several.iter().filter_map(Value::as_str).filter(|t| *t != "null").map(word).collect();
@@ -189,7 +191,9 @@ fn first_paragraph(text: &str) -> String {
 pub fn markdown(registry: &Registry) -> String {
     let mut page = String::from(
         "# Kinds of definitions\n\nWritten by `zeugma kinds --markdown` from the registry: do not edit it here.\n\nEvery \
-         definition has a `name` and a `type`; `enabled: false` keeps it without running it.\n",
+         definition has a `name` and a `type`; `enabled: false` keeps it without running it. A time is written as \
+         `250ms`, `10s` or `5m`, a size as `500kB` or `16MB`; a secret is best taken from the environment, as \
+         `${NAME}`.\n",
     );
     let kinds = kinds(registry);
     for family in Family::ALL {

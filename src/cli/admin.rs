@@ -108,7 +108,8 @@ impl Remote {
                 .map_err(|error| Stop::new(Exit::Usage, format!("{ADMIN_URL_VARIABLE}={text}: {error}")))?,
             (None, None) => URL.parse().map_err(|e| Stop::failed(format!("{URL}: {e}")))?,
         };
-        let url = format!("{}{}", base.as_str().trim_end_matches('/'), ask.path);
+        let base = base.as_str().trim_end_matches('/');
+        let url = format!("{base}{}", ask.path);
         let token = self.token()?;
         let mut client = reqwest::Client::builder()
             .no_proxy()

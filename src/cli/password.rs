@@ -6,7 +6,7 @@ use actors::check;
 use clap::{Args, Subcommand};
 use config::{DefId, Family, KindTag, Name, Pointer, Secret};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::admin::{Ask, Remote, json};
 use super::change::Changing;
@@ -45,7 +45,8 @@ impl Password {
         let id = DefId::new(family, name);
         let Single { revision, mut view } = remote.ask(Ask::definition(Method::GET, &id)).await?;
         let r#type = view.definition.get("type").and_then(Value::as_str).unwrap_or_default();
-        let pointer = pointer(&remote, &KindTag::new(family, r#type), field.as_deref()).await?;
+        let kind = KindTag::new(family, r#type);
+        let pointer = pointer(&remote, &kind, &view.definition, field.as_deref()).await?;
         let secret = read(&id, &pointer)?;
         put(&mut view.definition, &pointer.0, &secret)?;
         let ask = Ask::definition(Method::PUT, &id).body(json(&view.definition)?);
@@ -53,8 +54,13 @@ impl Password {
     }
 }
 
-/// Which parameter of this kind is meant.
-async fn pointer(remote: &Remote, kind: &KindTag, field: Option<&str>) -> Result<Pointer, Stop> {
+/// Which parameter is meant: the one that is named, else the only one that the definition has, or could have.
+async fn pointer(
+    remote: &Remote,
+    kind: &KindTag,
+    definition: &Map<String, Value>,
+    field: Option<&str>,
+) -> Result<Pointer, Stop> {
     // The node is asked: it may have kinds compiled in that this program has not.
     let kinds: Vec<KindView> = remote.ask(Ask::get(&["kinds"])).await?;
     let schema = kinds.into_iter().find(|view| view.kind == *kind).map(|view| view.schema);
@@ -69,14 +75,17 @@ async fn pointer(remote: &Remote, kind: &KindTag, field: Option<&str>) -> Result
                 .hint(format!("its secrets: {}", names(&secrets)))
         });
     }
-    match (secrets.pop(), secrets.len()) {
-        (Some(only), 0) => Ok(only),
-        (None, _) => Err(Stop::failed(format!("{kind} has no secret"))),
-        (Some(last), _) => {
-            secrets.push(last);
-            Err(Stop::new(Exit::Usage, format!("{kind} has several secrets: {}", names(&secrets)))
-                .hint("say which one with --field"))
-        }
+    let there = |secret: &&Pointer| {
+        let (first, rest) = secret.0.split_first()?;
+        rest.iter().try_fold(definition.get(first)?, |value, step| value.get(step)).filter(|v| !v.is_null())
+    };
+    let set: Vec<&Pointer> = secrets.iter().filter(|secret| there(secret).is_some()).collect();
+    match (set.as_slice(), secrets.as_slice()) {
+        ([only], _) => Ok((*only).clone()),
+        ([], [only]) => Ok(only.clone()),
+        (_, []) => Err(Stop::failed(format!("{kind} has no secret"))),
+        _ => Err(Stop::new(Exit::Usage, format!("{kind} has several secrets: {}", names(&secrets)))
+            .hint("say which one with --field")),
     }
 }
 
@@ -101,7 +110,7 @@ fn read(id: &DefId, pointer: &Pointer) -> Result<Secret, Stop> {
     Ok(secret)
 }
 
-fn put(map: &mut serde_json::Map<String, Value>, path: &[String], secret: &Secret) -> Result<(), Stop> {
+fn put(map: &mut Map<String, Value>, path: &[String], secret: &Secret) -> Result<(), Stop> {
     match path {
         [] => Ok(()),
         [last] => {

@@ -13,7 +13,7 @@ use super::output::print;
 use crate::app::{Extras, Node};
 use crate::definitions::{Options, Refused};
 use crate::demo::Demo;
-use crate::logging;
+use crate::{logging, watch};
 
 /// What each flag says can also be said in node.toml and in the environment: --listen is ZEUGMA_LISTEN there.
 #[derive(Debug, Args)]
@@ -161,6 +161,7 @@ async fn prepare(node: &Node, demo: bool) -> Result<(), Stop> {
             Err(refused) => return Err(Stop::failed(Error::from(refused).to_string())),
         }
     }
+    watch::begin(&node.app);
     if demo {
         let demo = Demo::start(node).await.map_err(|error| Stop::failed(error.to_string()))?;
         print(&format!("\n{demo}"))?;
