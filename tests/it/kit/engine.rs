@@ -42,7 +42,8 @@ impl Engine {
         let tasks = Tasks::default();
         let store = Arc::new(Memory::new(clock.clone()));
         let registry = Arc::new(Registry::new(&[], &[]).expect("a registry"));
-        let (keyring, live, board) = (Keyring::generate(), Live::new(tasks.clone()), Arc::<Board>::default());
+        let (keyring, live, board) =
+            (Keyring::generate(), Live::new(tasks.clone(), Clock::System), Arc::<Board>::default());
         let reconciler = Reconciler {
             node: "test".parse().expect("a name"),
             store: store.clone(),
