@@ -5,7 +5,10 @@ pub mod cli;
 pub mod definitions;
 pub mod demo;
 pub mod http;
+pub mod logging;
 pub mod metrics;
+pub mod reference;
+pub mod watch;
 
 // What the author of a service sees: `zeugma::service`, `zeugma::Context` and the rest.
 pub use sdk::*;

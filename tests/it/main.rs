@@ -2,6 +2,8 @@
 
 #![allow(unreachable_pub)] // a test binary has no outside
 
+mod cli;
+mod docs;
 mod ftp;
 mod kit;
 mod live;
