@@ -147,7 +147,14 @@ impl Node {
         let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
         let make = move |_| admin_service.clone();
         let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
-        Ok(Self { app, data: data.address, admin: admin.address, stop, listeners: vec![data, admin], reconciling })
+        Ok(Self {
+            app,
+            data: data.address,
+            admin: admin.address,
+            stop,
+            listeners: vec![data, admin],
+            reconciling,
+        })
     }
 
     /// Stops a node: no new connections, then requests under way end, then what they use. Bounded by the setting
