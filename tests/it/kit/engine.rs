@@ -60,12 +60,8 @@ impl Engine {
         Self { store, registry, keyring, board, live, supervisor, _reconciler: reconciler }
     }
 
-    /// What is wrong with a definition, such as `connection/my.ftp` of the type `ftp`.
-    pub(crate) fn check(&self, id: &str, kind: &str, params: Value) -> Vec<Fault> {
-        self.registry.check(&draft(id, kind, params)).faults
-    }
-
-    /// Applies a definition that is right, and waits until the engine has acted on it. Answers what is wrong then.
+    /// Applies a definition that is right, such as `connection/my.ftp` of the kind `connection.ftp`, and waits until the
+    /// engine has acted on it. Answers what is wrong then.
     pub(crate) async fn apply(&self, id: &str, kind: &str, params: Value) -> Vec<Fault> {
         let draft = draft(id, kind, params);
         let checked = self.registry.check(&draft);
