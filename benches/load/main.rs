@@ -72,7 +72,8 @@ fn main() {
     let mut samples: Vec<Vec<Sample>> = chosen.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
         for ((server, (name, _)), samples) in servers.iter().zip(&chosen).zip(&mut samples) {
-            let time = if round == 0 { Duration::from_millis(700) } else { Duration::from_secs(seconds as u64) };
+            let time =
+                if round == 0 { Duration::from_millis(700) } else { Duration::from_secs(seconds as u64) };
             let sample = client::load(&server.address, server.child.id(), name, connections, time);
             if round > 0 {
                 samples.push(sample); // the first round only warms up
