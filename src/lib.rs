@@ -6,6 +6,7 @@ pub mod definitions;
 pub mod demo;
 pub mod http;
 pub mod logging;
+pub mod management;
 pub mod metrics;
 pub mod reference;
 pub mod watch;

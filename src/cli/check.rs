@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::Registry;
 use clap::Args;
 use config::store::memory::Memory;
 use config::{Clock, Keyring, Note};
@@ -13,6 +12,7 @@ use super::bundle::Files;
 use super::exit::{Exit, Stop};
 use super::output::print;
 use crate::definitions::{Definitions, Options, Refused};
+use crate::management::Management;
 
 /// See the module.
 #[derive(Debug, Args)]
@@ -24,7 +24,8 @@ pub(super) struct Check {
 impl Check {
     pub(super) async fn run(self, services: &'static [&'static dyn Service]) -> Result<Exit, Stop> {
         let drafts = self.files.read()?;
-        let registry = Registry::new(&[], services).map_err(|fault| Stop::failed(fault.to_string()))?;
+        let registry = Management::default().registry(&[], services);
+        let registry = registry.map_err(|fault| Stop::failed(fault.to_string()))?;
         // The bundle is applied to a catalog of its own, so that it is checked by the very code that a node runs.
         let definitions = Definitions {
             store: Arc::new(Memory::new(Clock::System)),

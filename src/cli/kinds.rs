@@ -1,6 +1,5 @@
 //! `zeugma kinds`: what kinds of definitions there are, and their parameters. Needs no node.
 
-use actors::Registry;
 use clap::Args;
 use config::fault::suggest;
 use sdk::Service;
@@ -8,6 +7,7 @@ use sdk::Service;
 use super::exit::{Exit, Stop};
 use super::output::{Form, Output, print};
 use crate::http::admin::shapes::KindView;
+use crate::management::Management;
 use crate::reference::{self, Parameter};
 
 /// See the module.
@@ -24,7 +24,8 @@ pub(super) struct Kinds {
 
 impl Kinds {
     pub(super) fn run(self, services: &'static [&'static dyn Service]) -> Result<Exit, Stop> {
-        let registry = Registry::new(&[], services).map_err(|fault| Stop::failed(fault.to_string()))?;
+        let registry = Management::default().registry(&[], services);
+        let registry = registry.map_err(|fault| Stop::failed(fault.to_string()))?;
         if self.markdown {
             return print(&reference::markdown(&registry));
         }

@@ -245,6 +245,7 @@ fn bundles_are_applied_at_the_start_and_when_a_watched_folder_changes() {
     let begun = tokio::time::Instant::now();
     while !node.good(&["get", "channel"]).contains("\nchannel  b ") {
         assert!(begun.elapsed() < deadline, "the watched folder is not applied");
+        #[allow(clippy::disallowed_methods, reason = "nothing else runs on this thread")]
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     assert!(node.good(&["get", "channel"]).contains("\nchannel  a "));

@@ -7,6 +7,7 @@ mod docs;
 mod ftp;
 mod kit;
 mod live;
+mod management;
 mod rest;
 mod rest_limits;
 mod rest_wire;
