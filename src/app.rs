@@ -17,10 +17,12 @@ use ractor::Actor as _;
 use sdk::task::Tasks;
 use sdk::{Error, Result, Service};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::definitions::Definitions;
 use crate::http::{admin, ingress, listener, tls};
+use crate::management::Management;
 use crate::metrics::Metrics;
 
 pub use config::settings::Settings;
@@ -59,6 +61,8 @@ pub struct App {
     pub admin_token: Secret,
     /// Turns true when the node begins to stop.
     pub stopping: watch::Receiver<bool>,
+    /// What the management services work with.
+    _managed: Arc<Definitions>,
 }
 
 /// A node that runs.
@@ -71,6 +75,7 @@ pub struct Node {
     pub admin: SocketAddr,
     stop: watch::Sender<bool>,
     listeners: Vec<listener::Listener>,
+    reconciling: JoinHandle<()>,
 }
 
 impl Node {
@@ -100,13 +105,15 @@ impl Node {
             Some(files) => Some(tls::Certificates::load(files)?),
             None => None,
         };
-        let registry =
-            Arc::new(Registry::new(extras.kinds, extras.services).map_err(|e| setup("services", &e))?);
+        let management = Management::default();
+        let registry = management.registry(extras.kinds, extras.services);
+        let registry = Arc::new(registry.map_err(|e| setup("services", &e))?);
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let tasks = Tasks::default();
         let live = Live::new(tasks.clone(), clock.clone());
         let board = Arc::new(Board::default());
         let definitions = Definitions { store: store.clone(), registry: registry.clone(), keyring, board };
+        let managed = management.begin(&definitions);
         let reconciler = Reconciler {
             node: settings.node.clone(),
             store: store.clone(),
@@ -118,7 +125,7 @@ impl Node {
             clock: clock.clone(),
             tasks: tasks.clone(),
         };
-        let (reconciler, _) = Reconciler::spawn(None, reconciler, ()).await?;
+        let (reconciler, reconciling) = Reconciler::spawn(None, reconciler, ()).await?;
         let supervisor = Supervisor::new(live.clone(), reconciler);
         let (stop, stopping) = watch::channel(false);
         let app = App {
@@ -133,6 +140,7 @@ impl Node {
             started: Instant::now(),
             admin_token,
             stopping,
+            _managed: managed,
         };
         app.serving_what_is_stored().await?;
         if let Some(tls) = &tls {
@@ -145,7 +153,14 @@ impl Node {
         let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
         let make = move |_| admin_service.clone();
         let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
-        Ok(Self { app, data: data.address, admin: admin.address, stop, listeners: vec![data, admin] })
+        Ok(Self {
+            app,
+            data: data.address,
+            admin: admin.address,
+            stop,
+            listeners: vec![data, admin],
+            reconciling,
+        })
     }
 
     /// Stops a node: no new connections, then requests under way end, then what they use. Bounded by the setting
@@ -162,11 +177,13 @@ impl Node {
         if let Err(error) = &stopped {
             tracing::warn!(%error, "the actors do not stop");
         }
+        // It holds the store open until it has really ended.
+        let ended = tokio::time::timeout_at(deadline, self.reconciling).await.is_ok();
         let idle = tokio::time::timeout_at(deadline, self.app.tasks.idle()).await.is_ok();
         if !idle {
             tracing::warn!(left = self.app.tasks.len(), "background work is cut off");
         }
-        clean && stopped.is_ok() && idle
+        clean && stopped.is_ok() && ended && idle
     }
 }
 

@@ -59,9 +59,11 @@ impl Demo {
             at_port(draft, ftp.port());
         }
         let note = Note { author: "demo".into(), reason: Some("zeugma start --demo".into()) };
-        node.app.definitions.apply(drafts, Options::default(), note).await.map_err(|refused| {
-            Error::internal(format!("the example does not apply: {refused}"))
-        })?;
+        node.app
+            .definitions
+            .apply(drafts, Options::default(), note)
+            .await
+            .map_err(|refused| Error::internal(format!("the example does not apply: {refused}")))?;
         Ok(Self { data: node.data, files, ftp })
     }
 }
@@ -75,7 +77,10 @@ impl fmt::Display for Demo {
         writeln!(f, "  curl http://{data}/ping")?;
         writeln!(f, "  curl -u {user}:{password} --data-binary @Cargo.toml http://{data}/ftp")?;
         writeln!(f, "  curl -u {user}:{password} -X POST http://{data}/billing\n")?;
-        writeln!(f, "The second one stores the file, byte for byte, on the FTP server at {ftp}, which keeps it here:\n")?;
+        writeln!(
+            f,
+            "The second one stores the file, byte for byte, on the FTP server at {ftp}, which keeps it here:\n"
+        )?;
         writeln!(f, "  ls {}\n", files.display())?;
         write!(f, "The third takes billing.csv from there and posts it to an HTTP server.")
     }
@@ -138,7 +143,10 @@ impl Authenticator for Login {
         credentials: &Credentials,
     ) -> std::result::Result<Principal, AuthenticationError> {
         let given = credentials.password.as_deref().unwrap_or_default();
-        let same = aws_lc_rs::constant_time::verify_slices_are_equal(given.as_bytes(), self.password.reveal().as_bytes());
+        let same = aws_lc_rs::constant_time::verify_slices_are_equal(
+            given.as_bytes(),
+            self.password.reveal().as_bytes(),
+        );
         match same {
             Ok(()) => Ok(Principal { username: username.to_owned() }),
             Err(_) => Err(AuthenticationError::BadPassword),

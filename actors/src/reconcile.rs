@@ -9,7 +9,7 @@ use cluster::Board;
 use config::{Catalog, Clock, DefId, Definition, Fault, Keyring, Name, Revision, Store};
 use futures_util::StreamExt as _;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
-use sdk::task::Tasks;
+use sdk::task::{Endless, Tasks};
 use sdk::{Error, Result};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -82,6 +82,7 @@ struct Retry {
 /// The reconciler's state.
 pub struct State {
     keeper: ActorRef<()>,
+    _nudges: Endless,
     parts: Parts,
     retries: HashMap<DefId, Retry>,
     /// To be started anew though nothing in their definition has changed.
@@ -99,10 +100,17 @@ impl Actor for Reconciler {
         me.send_interval(TICK, || ReconcilerMsg::Wake);
         let mut nudges = self.store.nudges();
         let nudged = me.clone();
-        self.tasks.spawn("nudges", async move {
+        let nudges = self.tasks.endless("nudges", async move {
             while nudges.changed().await.is_ok() && nudged.cast(ReconcilerMsg::Wake).is_ok() {}
         });
-        Ok(State { keeper, parts: Parts::new(), retries: HashMap::new(), again: HashSet::new(), seen: None })
+        Ok(State {
+            keeper,
+            _nudges: nudges,
+            parts: Parts::new(),
+            retries: HashMap::new(),
+            again: HashSet::new(),
+            seen: None,
+        })
     }
 
     async fn post_start(&self, me: ActorRef<ReconcilerMsg>, _: &mut State) -> Result<(), ActorProcessingErr> {

@@ -168,7 +168,8 @@ impl Routes {
     /// # Errors
     /// Not found; method not allowed, with the header Allow; not acceptable.
     pub fn find(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Found<'_>, Error> {
-        let of_host = if self.hosts.is_empty() { None } else { host(headers).and_then(|h| self.hosts.get(&h)) };
+        let of_host =
+            if self.hosts.is_empty() { None } else { host(headers).and_then(|h| self.hosts.get(&h)) };
         let found = of_host.and_then(|router| router.at(path).ok()).or_else(|| self.any_host.at(path).ok());
         let Some(found) = found else {
             return Err(Error::not_found("no channel is mounted at this path"));

@@ -8,9 +8,9 @@ use config::{Clear, Clock, Definition};
 use futures_util::FutureExt as _;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use schemars::JsonSchema;
+use sdk::task::Endless;
 use sdk::{Error, Result};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
@@ -99,8 +99,7 @@ pub struct State {
     gate: Arc<Gate>,
     meter: Arc<Meter>,
     health: Health,
-    /// Dropped with the state: the probe ends.
-    _probing: Option<watch::Sender<()>>,
+    _probing: Option<Endless>,
 }
 
 /// See the module.
@@ -124,11 +123,8 @@ impl Actor for Worker {
         };
         let mut probing = None;
         if let Part::Connection(connection) = &part {
-            let every = connection.probe_every();
-            let (alive, ended) = watch::channel(());
-            let work = probe(me, connection.clone(), health.clone(), every, clock, ended);
-            tasks.spawn("probe", work);
-            probing = Some(alive);
+            let work = probe(me, connection.clone(), health.clone(), connection.probe_every(), clock);
+            probing = Some(tasks.endless("probe", work));
         }
         drop(started.send(part.clone())); // whoever spawned this may have given up waiting
         Ok(State { definition, part, gate, meter, health, _probing: probing })
@@ -217,7 +213,6 @@ async fn probe(
     health: Health,
     every: Option<Duration>,
     clock: Clock,
-    mut ended: watch::Receiver<()>,
 ) {
     let mut backoff = Backoff::default();
     let mut wait = every.map(|_| Duration::ZERO);
@@ -228,15 +223,9 @@ async fn probe(
                 None => std::future::pending().await,
             }
         };
-        let due = async {
-            tokio::select! {
-                () = timer => {}
-                () = health.reported(), if backoff.failures() == 0 => {}
-            }
-        };
         tokio::select! {
-            _ = ended.changed() => return,
-            () = due => {}
+            () = timer => {}
+            () = health.reported(), if backoff.failures() == 0 => {}
         }
         let ping = AssertUnwindSafe(connection.ping(Instant::now() + PING_LIMIT)).catch_unwind();
         let error = match tokio::time::timeout(PING_LIMIT, ping).await {

@@ -64,6 +64,11 @@ impl Board {
         });
     }
 
+    /// What the nodes have said last, and a way to wait until one of them says something else.
+    pub fn watch(&self) -> watch::Receiver<BTreeMap<Name, Served>> {
+        self.0.subscribe()
+    }
+
     /// Waits until every node serves `revision`, but not longer than `limit`; latencies count from `committed`.
     pub async fn settled(&self, revision: Revision, committed: Instant, limit: Duration) -> Receipt {
         let mut board = self.0.subscribe();

@@ -18,11 +18,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-pub use self::files::read_paths;
+pub use self::files::{Stamp, read_paths, stamp};
 pub use self::variables::substitute;
 pub use self::write::{write_json, write_yaml};
 
-use self::document::{Entry, Node, Position, Tree};
+use self::document::{Broken, Entry, Node, Position, Tree};
 use crate::definition::{Clear, Draft, Place};
 use crate::fault::{Fault, Faults, suggest};
 use crate::name::{DefId, Family, KindTag, Name};
@@ -35,14 +35,35 @@ pub fn parse(text: &str, source: Option<&str>) -> Result<Vec<Draft>, Faults> {
     let mut reader = Reader { source, drafts: Vec::new(), faults: Vec::new() };
     match document::read(text) {
         Ok(documents) => documents.into_iter().for_each(|root| reader.bundle(root)),
-        Err(broken) => {
-            let fault = Fault::new(reader.place(broken.position).to_string().trim_end(), broken.message);
-            reader.faults.push(fault.maybe_hint(broken.hint.map(Into::into)));
-        }
+        Err(broken) => reader.broken(broken),
     }
     let Reader { drafts, mut faults, .. } = reader;
     faults.extend(repeated(&drafts));
     Faults(faults).unless_any(drafts)
+}
+
+/// Reads one definition, as a bundle lists it; its name may be left out, since the id says it. In its texts `${` is
+/// nothing special: there is no bundle around it.
+///
+/// # Errors
+/// Everything that is wrong with it, each fault with its place.
+pub fn parse_definition(text: &str, id: &DefId) -> Result<Draft, Faults> {
+    let mut reader = Reader { source: None, drafts: Vec::new(), faults: Vec::new() };
+    match document::read(text) {
+        Ok(documents) => {
+            for root in documents {
+                reader.definition(id.family, Some(&id.name), &id.to_string(), root);
+            }
+        }
+        Err(broken) => reader.broken(broken),
+    }
+    match (reader.drafts.pop(), reader.drafts.is_empty(), reader.faults.is_empty()) {
+        (Some(draft), true, true) => Ok(draft),
+        (_, _, false) => Err(Faults(reader.faults)),
+        _ => Err(Fault::new(id.to_string(), "exactly one definition is expected")
+            .hint("write its type and parameters as one map")
+            .into()),
+    }
 }
 
 /// One fault for each draft whose id an earlier one has.
@@ -78,6 +99,11 @@ impl Reader<'_> {
         self.faults.push(Fault::new(at.trim_end(), message).maybe_hint(hint));
     }
 
+    /// Notes why a text could not be read to its end.
+    fn broken(&mut self, broken: Broken) {
+        self.fault(broken.position, "", broken.message, broken.hint.map(Into::into));
+    }
+
     fn bundle(&mut self, root: Node) {
         let Tree::Map(entries) = root.tree else {
             let known = Family::ALL.map(Family::plural).join(", ");
@@ -103,7 +129,7 @@ impl Reader<'_> {
         match entry.node.tree {
             Tree::List(items) => {
                 for (index, node) in items.into_iter().enumerate() {
-                    self.definition(family, &format!("{}[{index}]", family.plural()), node);
+                    self.definition(family, None, &format!("{}[{index}]", family.plural()), node);
                 }
             }
             // A family with nothing under it, or with everything under it commented out.
@@ -120,14 +146,24 @@ impl Reader<'_> {
         }
     }
 
-    fn definition(&mut self, family: Family, numbered: &str, node: Node) {
+    /// Takes in one definition; its name, if `known`, may be left out and must not be another.
+    fn definition(&mut self, family: Family, known: Option<&Name>, numbered: &str, node: Node) {
         let Tree::Map(mut entries) = node.tree else {
             let hint = "write name, type and the parameters, each as key: value";
             return self.fault(node.position, numbered, "a definition is a map", Some(hint.into()));
         };
         let position = node.position;
         self.same_keys(numbered, &entries);
-        let name = self.name(position, numbered, &mut entries);
+        let name = match known {
+            Some(known) if !entries.iter().any(|entry| entry.key == "name") => Some(known.clone()),
+            _ => self.name(position, numbered, &mut entries),
+        };
+        if let (Some(known), Some(name)) = (known, &name)
+            && known != name
+        {
+            let hint = "leave the name out, or create a definition of the other name and delete this one";
+            self.fault(position, numbered, format!("the name in it is {name:?}"), Some(hint.into()));
+        }
         let path = name.as_ref().map_or_else(|| numbered.into(), |name| format!("{family}/{name}"));
         let r#type = self.r#type(family, position, &path, &mut entries);
         let enabled = self.enabled(&path, &mut entries);

@@ -2,8 +2,13 @@
 
 use std::future::Future;
 
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument as _;
+
+/// Ends the work that it stands for when it is dropped.
+#[derive(Debug)]
+#[must_use = "the work ends when this is dropped"]
+pub struct Endless(#[allow(dead_code, reason = "held for its drop")] AbortOnDropHandle<()>);
 
 /// The tasks of one node. A clone is the same set.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +29,17 @@ impl Tasks {
                 tracing::error!(task = name, "a background task panicked");
             }
         });
+    }
+
+    /// Starts work that has no end of its own: it ends when the guard is dropped, and is not waited for.
+    pub fn endless<F>(&self, name: &'static str, work: F) -> Endless
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        #[allow(clippy::disallowed_methods)] // the guard ends it
+        let task = tokio::spawn(work.in_current_span());
+        tracing::trace!(task = name, "started");
+        Endless(AbortOnDropHandle::new(task))
     }
 
     /// How many are running.

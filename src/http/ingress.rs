@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::channel::compression;
 use actors::channel::failure::{self, Shape};
@@ -23,10 +24,13 @@ use crate::app::App;
 /// Memory set aside at once for a body whose length is announced; more is taken as it really comes.
 const AHEAD: usize = 1 << 20;
 
+/// See [`linger`].
+const LINGER_BYTES: usize = 256 * 1024;
+/// See [`linger`].
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
 /// The service of each data connection.
-pub fn service(
-    app: App,
-) -> impl Fn(SocketAddr) -> DataService + Send + Sync + 'static {
+pub fn service(app: App) -> impl Fn(SocketAddr) -> DataService + Send + Sync + 'static {
     move |peer| DataService { app: app.clone(), peer }
 }
 
@@ -52,7 +56,7 @@ impl hyper::service::Service<Request<Incoming>> for DataService {
 pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> Response<Bytes> {
     let begun = Instant::now();
     let cid = Cid::new();
-    let (Parts { method, uri, headers, .. }, body) = request.into_parts();
+    let (Parts { method, uri, headers, .. }, mut body) = request.into_parts();
     let mut head = HttpHead { method, uri, headers, peer, params: Vec::new() };
 
     // 1. One revision for the whole request.
@@ -64,17 +68,19 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
         Ok(Found::Options { allow }) => return options(&snapshot.routes, &head, cid, &allow),
         Err(error) => {
             app.metrics.unrouted.with_label_values(&[error.kind().status().as_str()]).inc();
+            linger(app, body);
             return failure::render(Shape::Default, cid, &error);
         }
     };
     head.params = params;
     let head = Arc::new(head);
 
-    let outcome = call(&snapshot, route, &head, body, cid, begun).await;
+    let outcome = call(&snapshot, route, &head, &mut body, cid, begun).await;
 
     route.running.meter.record(&outcome, begun.elapsed());
     if let Err(error) = &outcome {
         log(route, cid, error);
+        linger(app, body);
     }
     // 7. Value or error, as this channel's callers understand it.
     let response = route.channel.encode(&head, cid, outcome);
@@ -86,7 +92,7 @@ async fn call(
     snapshot: &Arc<actors::Snapshot>,
     route: &Route,
     head: &Arc<HttpHead>,
-    body: Incoming,
+    body: &mut Incoming,
     cid: Cid,
     begun: Instant,
 ) -> Result<sdk::Response> {
@@ -98,7 +104,7 @@ async fn call(
     let _place = match &limits.concurrency {
         Some(places) => Some(places.try_acquire().map_err(|_| {
             Error::unavailable("this channel has as many requests as it may")
-                .retry_after(std::time::Duration::from_secs(1))
+                .retry_after(Duration::from_secs(1))
         })?),
         None => None,
     };
@@ -130,7 +136,7 @@ async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> 
 
 /// Reads a body. One that is too long is refused by its announced length before anything is read, and otherwise as
 /// soon as it passes the limit.
-async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes> {
+async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes> {
     let announced = body.size_hint().lower();
     let too_large = || {
         let message = format!("the body is longer than the {limit} bytes that this channel accepts");
@@ -151,7 +157,8 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes> {
             Some(whole) => whole.extend_from_slice(&data),
             None if first.is_empty() => first = data, // most bodies come in one piece, which is used as it is
             None => {
-                let ahead = usize::try_from(announced).unwrap_or(AHEAD).clamp(first.len() + data.len(), limit);
+                let ahead =
+                    usize::try_from(announced).unwrap_or(AHEAD).clamp(first.len() + data.len(), limit);
                 let mut joined = BytesMut::with_capacity(ahead.min(AHEAD.max(first.len() + data.len())));
                 joined.extend_from_slice(&std::mem::take(&mut first));
                 joined.extend_from_slice(&data);
@@ -160,6 +167,26 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes> {
         }
     }
     Ok(whole.map_or(first, BytesMut::freeze))
+}
+
+/// Reads on for a little while after an error, without keeping anything: a connection that is closed with bytes unread
+/// is reset, and the caller, who is still sending, would never see the answer (RFC 9112, 9.6).
+fn linger(app: &App, mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    app.tasks.spawn("linger", async move {
+        let mut left = LINGER_BYTES;
+        let read = async {
+            while let Some(Ok(frame)) = body.frame().await {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                let Some(less) = left.checked_sub(length) else { return };
+                left = less;
+            }
+        };
+        // Whoever sends more than that, or more slowly, is cut off.
+        drop(tokio::time::timeout(LINGER_TIME, read).await);
+    });
 }
 
 /// The answer to `OPTIONS` where no channel has that verb: to a cross-origin preflight what the channel asked about

@@ -11,13 +11,13 @@ use config::settings::Settings;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use sdk::task::Tasks;
 use sdk::{Error, Result};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -49,7 +49,7 @@ impl Limits {
 pub struct Listener {
     /// Where it really listens.
     pub address: SocketAddr,
-    ended: oneshot::Receiver<GracefulShutdown>,
+    connections: Tasks,
 }
 
 /// What serves one connection.
@@ -87,34 +87,25 @@ where
         Error::internal(format!("the {name} listener cannot have {address}: {e}; is another node running?"))
     })?;
     let address = listening.local_addr()?;
-    let (end, ended) = oneshot::channel();
     let door = Arc::new(Door {
         name,
         make,
-        plain: plain(limits),
-        secure: tls.map(|certificates| (certificates.acceptor(), negotiated(limits))),
+        versions: Versions::new(limits),
+        tls: tls.map(|certificates| certificates.acceptor()),
         limits: limits.clone(),
         metrics: app.metrics.clone(),
     });
-    let (tasks, stopping) = (app.tasks.clone(), app.stopping.clone());
-    app.tasks.spawn(name, async move {
-        let graceful = GracefulShutdown::new();
-        accept(&door, &listening, &graceful, &tasks, stopping).await;
-        drop(listening); // new connections are refused from here on
-        drop(end.send(graceful)); // nobody waits if the start of the node failed half way
-    });
-    Ok(Listener { address, ended })
+    let connections = Tasks::default();
+    let accepting = accept(door, listening, connections.clone(), app.stopping.clone());
+    app.tasks.spawn(name, accepting);
+    Ok(Listener { address, connections })
 }
 
 impl Listener {
-    /// Waits until no request is under way, but not longer than `deadline`; returns whether all of them ended.
+    /// Once the node is stopping: waits until no request is under way, but not longer than `deadline`; returns whether
+    /// all of them ended.
     pub async fn drained(self, deadline: Instant) -> bool {
-        let drained = async {
-            if let Ok(graceful) = self.ended.await {
-                graceful.shutdown().await;
-            }
-        };
-        tokio::time::timeout_at(deadline, drained).await.is_ok()
+        tokio::time::timeout_at(deadline, self.connections.idle()).await.is_ok()
     }
 }
 
@@ -122,36 +113,36 @@ impl Listener {
 struct Door<M> {
     name: &'static str,
     make: M,
-    plain: auto::Builder<TokioExecutor>,
-    secure: Option<(TlsAcceptor, [auto::Builder<TokioExecutor>; 2])>,
+    versions: Versions,
+    tls: Option<TlsAcceptor>,
     limits: Limits,
     metrics: Metrics,
 }
 
-/// HTTP/1.1 without TLS. HTTP/2 needs TLS here: telling the two apart on a plain connection would mean to wait for
-/// its first bytes without a time-out.
-fn plain(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).pipeline_flush(true);
-    builder
+/// The two versions of HTTP. Without TLS it is always the first: telling them apart on a plain connection would mean
+/// to wait for its first bytes, and no header time-out runs meanwhile (hyper-util's `auto` does that).
+struct Versions {
+    one: http1::Builder,
+    two: http2::Builder<TokioExecutor>,
 }
 
-/// HTTP/1.1 and HTTP/2, whichever the TLS handshake has agreed on.
-fn negotiated(limits: &Limits) -> [auto::Builder<TokioExecutor>; 2] {
-    let mut two = auto::Builder::new(TokioExecutor::new()).http2_only();
-    two.http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(limits.head)
-        .keep_alive_timeout(limits.head)
-        .max_concurrent_streams(MAX_STREAMS);
-    [plain(limits), two]
+impl Versions {
+    fn new(limits: &Limits) -> Self {
+        let mut one = http1::Builder::new();
+        one.timer(TokioTimer::new()).header_read_timeout(limits.head).pipeline_flush(true);
+        let mut two = http2::Builder::new(TokioExecutor::new());
+        two.timer(TokioTimer::new())
+            .keep_alive_interval(limits.head)
+            .keep_alive_timeout(limits.head)
+            .max_concurrent_streams(MAX_STREAMS);
+        Self { one, two }
+    }
 }
 
 async fn accept<M, S, B>(
-    door: &Arc<Door<M>>,
-    listening: &TcpListener,
-    graceful: &GracefulShutdown,
-    tasks: &sdk::task::Tasks,
+    door: Arc<Door<M>>,
+    listening: TcpListener,
+    connections: Tasks,
     mut stopping: watch::Receiver<bool>,
 ) where
     M: Fn(SocketAddr) -> S + Send + Sync + 'static,
@@ -171,12 +162,12 @@ async fn accept<M, S, B>(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (door, watcher) = (door.clone(), graceful.watcher());
-                tasks.spawn("connection", async move {
+                let (door, stopping) = (door.clone(), stopping.clone());
+                connections.spawn("connection", async move {
                     let _place = place;
                     let open = door.metrics.connections.with_label_values(&[door.name]);
                     open.inc();
-                    door.serve(stream, peer, watcher).await;
+                    door.serve(stream, peer, stopping).await;
                     open.dec();
                 });
             }
@@ -189,7 +180,7 @@ async fn accept<M, S, B>(
 }
 
 impl<M> Door<M> {
-    async fn serve<S, B>(&self, stream: TcpStream, peer: SocketAddr, watcher: Watcher)
+    async fn serve<S, B>(&self, stream: TcpStream, peer: SocketAddr, stopping: watch::Receiver<bool>)
     where
         M: Fn(SocketAddr) -> S,
         S: Serves<B>,
@@ -199,13 +190,13 @@ impl<M> Door<M> {
             tracing::debug!(%peer, %error, "no TCP_NODELAY");
         }
         let service = (self.make)(peer);
-        let Some((acceptor, [one, two])) = &self.secure else {
-            return self.run(&self.plain, TokioIo::new(stream), service, peer, watcher).await;
+        let Some(acceptor) = &self.tls else {
+            return self.run(TokioIo::new(stream), false, service, peer, stopping).await;
         };
         match tokio::time::timeout(self.limits.head, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                self.run(if h2 { two } else { one }, TokioIo::new(stream), service, peer, watcher).await;
+                self.run(TokioIo::new(stream), h2, service, peer, stopping).await;
             }
             Ok(Err(error)) => self.dropped("tls", peer, &error),
             Err(_) => self.dropped("tls-timeout", peer, &"the handshake took too long"),
@@ -214,20 +205,38 @@ impl<M> Door<M> {
 
     async fn run<I, S, B>(
         &self,
-        http: &auto::Builder<TokioExecutor>,
         io: I,
+        h2: bool,
         service: S,
         peer: SocketAddr,
-        watcher: Watcher,
+        mut stopping: watch::Receiver<bool>,
     ) where
         I: Read + Write + Unpin + Send + 'static,
         S: Serves<B>,
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
-        let connection = http.serve_connection_with_upgrades(io, service).into_owned();
-        if let Err(error) = watcher.watch(connection).await {
-            let timed_out = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout);
-            self.dropped(if timed_out { "head-timeout" } else { "broken" }, peer, &error);
+        // On a stop, a connection ends after the request that is under way. Two types with one method each.
+        macro_rules! to_the_end {
+            ($connection:expr) => {{
+                let mut connection = std::pin::pin!($connection);
+                let stop = async { drop(stopping.wait_for(|stop| *stop).await) };
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = stop => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                }
+            }};
+        }
+        let ended = if h2 {
+            to_the_end!(self.versions.two.serve_connection(io, service))
+        } else {
+            to_the_end!(self.versions.one.serve_connection(io, service).with_upgrades())
+        };
+        if let Err(error) = ended {
+            let reason = if error.is_timeout() { "head-timeout" } else { "broken" };
+            self.dropped(reason, peer, &error);
         }
     }
 

@@ -103,6 +103,8 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey> {
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| fault(&files.key, &e))?;
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| fault(&files.key, &e))?;
     let certified = CertifiedKey::new(chain, key);
-    certified.keys_match().map_err(|e| fault(&files.key, &format!("it does not belong to the certificate: {e}")))?;
+    certified
+        .keys_match()
+        .map_err(|e| fault(&files.key, &format!("it does not belong to the certificate: {e}")))?;
     Ok(certified)
 }

@@ -73,7 +73,10 @@ pub async fn apply(head: &HttpHead, mut response: Response<Bytes>) -> Response<B
     let Some(coding) = accepted(head) else { return response };
     let body = response.body().clone();
     let compressed = if body.len() > LONG {
-        tokio::task::spawn_blocking(move || coding.compress(&body)).await.map_err(std::io::Error::other).flatten()
+        tokio::task::spawn_blocking(move || coding.compress(&body))
+            .await
+            .map_err(std::io::Error::other)
+            .flatten()
     } else {
         coding.compress(&body)
     };
@@ -114,7 +117,9 @@ fn accepted(head: &HttpHead) -> Option<Coding> {
 }
 
 fn is_compressible(content_type: &HeaderValue) -> bool {
-    let Some(mime) = content_type.to_str().ok().and_then(|t| t.parse::<mime::Mime>().ok()) else { return false };
+    let Some(mime) = content_type.to_str().ok().and_then(|t| t.parse::<mime::Mime>().ok()) else {
+        return false;
+    };
     let textual = [mime::JSON, mime::XML, mime::JAVASCRIPT];
     mime.type_() == mime::TEXT
         || textual.contains(&mime.subtype())
@@ -127,10 +132,12 @@ fn is_compressible(content_type: &HeaderValue) -> bool {
 /// # Errors
 /// Unsupported media for another compression; too large; invalid if it is broken.
 pub(crate) fn decompressed(head: &HttpHead, body: &Bytes, limit: usize) -> Result<Bytes> {
-    let Some(encoding) = head.header(CONTENT_ENCODING).filter(|e| !e.trim().eq_ignore_ascii_case("identity")) else {
+    let Some(encoding) = head.header(CONTENT_ENCODING).filter(|e| !e.trim().eq_ignore_ascii_case("identity"))
+    else {
         return Ok(body.clone());
     };
-    let unknown = || Error::new(ErrorKind::UnsupportedMedia, "the body may be compressed with gzip or br only");
+    let unknown =
+        || Error::new(ErrorKind::UnsupportedMedia, "the body may be compressed with gzip or br only");
     let coding = Coding::of(encoding).ok_or_else(unknown)?;
     let mut out = Vec::new();
     let ceiling = limit as u64 + 1;
@@ -140,7 +147,10 @@ pub(crate) fn decompressed(head: &HttpHead, body: &Bytes, limit: usize) -> Resul
     };
     read.map_err(|e| Error::invalid(format!("the body is not valid {encoding}")).because(e))?;
     if out.len() > limit {
-        return Err(Error::new(ErrorKind::TooLarge, format!("the body is longer than {limit} bytes once decompressed")));
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("the body is longer than {limit} bytes once decompressed"),
+        ));
     }
     Ok(out.into())
 }

@@ -45,7 +45,8 @@ impl Cors {
         }
         for origin in self.origins.iter().filter(|o| *o != "*") {
             let host = origin.split_once("://").map(|(_, host)| host);
-            if host.is_none_or(|host| host.is_empty() || host.contains('/')) || HeaderValue::from_str(origin).is_err()
+            if host.is_none_or(|host| host.is_empty() || host.contains('/'))
+                || HeaderValue::from_str(origin).is_err()
             {
                 let fault = Fault::new("cors.origins", format!("{origin:?} is not an origin"));
                 faults.push(fault.hint("scheme, host and port only, such as https://shop.example.com"));
@@ -77,7 +78,10 @@ impl Cors {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
-        headers.append(VARY, HeaderValue::from_static("origin, access-control-request-method, access-control-request-headers"));
+        headers.append(
+            VARY,
+            HeaderValue::from_static("origin, access-control-request-method, access-control-request-headers"),
+        );
         let Some(origin) = self.allowed(head) else { return response };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         let mut put = |name: HeaderName, text: &str| {

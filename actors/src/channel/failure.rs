@@ -26,19 +26,29 @@ pub enum Shape {
 pub fn render(shape: Shape, cid: Cid, error: &Error) -> Response<Bytes> {
     let status = error.kind().status();
     let (content_type, body) = match shape {
-        Shape::Default => ("application/json", json!({"error": {
-            "kind": error.kind(), "message": error.message(), "cid": cid.as_str(), "details": error.details(),
-        }})),
+        Shape::Default => (
+            "application/json",
+            json!({"error": {
+                "kind": error.kind(), "message": error.message(), "cid": cid.as_str(), "details": error.details(),
+            }}),
+        ),
         Shape::ZatoEnv => {
             let details = error.details().iter().map(|d| format!("{} {}", d.at, d.message).trim().to_owned());
-            let all = std::iter::once(error.message().to_owned()).chain(details).collect::<Vec<_>>().join("; ");
-            ("application/json", json!({"zato_env": {"result": "ZATO_ERROR", "cid": cid.as_str(), "details": all}}))
+            let all =
+                std::iter::once(error.message().to_owned()).chain(details).collect::<Vec<_>>().join("; ");
+            (
+                "application/json",
+                json!({"zato_env": {"result": "ZATO_ERROR", "cid": cid.as_str(), "details": all}}),
+            )
         }
-        Shape::Problem => ("application/problem+json", json!({
-            "type": format!("urn:zeugma:error:{}", error.kind().as_str()),
-            "title": status.canonical_reason(), "status": status.as_u16(), "detail": error.message(),
-            "instance": format!("urn:zeugma:cid:{cid}"), "errors": error.details(),
-        })),
+        Shape::Problem => (
+            "application/problem+json",
+            json!({
+                "type": format!("urn:zeugma:error:{}", error.kind().as_str()),
+                "title": status.canonical_reason(), "status": status.as_u16(), "detail": error.message(),
+                "instance": format!("urn:zeugma:cid:{cid}"), "errors": error.details(),
+            }),
+        ),
     };
     let mut response = Response::new(Bytes::from(body.to_string()));
     *response.status_mut() = status;

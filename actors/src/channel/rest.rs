@@ -38,7 +38,8 @@ impl Kind for Rest {
     }
 
     fn needs(params: &Params) -> Vec<Need> {
-        let need = |at: &str, family, name: &Name| Need { at: at.into(), id: DefId::new(family, name.clone()) };
+        let need =
+            |at: &str, family, name: &Name| Need { at: at.into(), id: DefId::new(family, name.clone()) };
         let service = need("service", Family::Service, &params.service);
         let security = params.security.iter().map(|name| need("security", Family::Security, name));
         std::iter::once(service).chain(security).collect()

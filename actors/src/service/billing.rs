@@ -35,7 +35,8 @@ pub async fn billing(ctx: &Context, input: Billing) -> Result<Sent> {
     let file = ctx.connection::<Ftp>("my.ftp")?.get(&input.path).await?;
     let size = file.len();
     let erp = ctx.connection::<Http>("ERP")?;
-    let answer = erp.post().header("content-type", "application/octet-stream").body(file).send().await?.ok()?;
+    let answer =
+        erp.post().header("content-type", "application/octet-stream").body(file).send().await?.ok()?;
     ctx.logger().info(format_args!("sent {size} bytes of {}", input.path));
     Ok(Sent { path: input.path, size, status: answer.status.as_u16() })
 }

@@ -28,7 +28,9 @@ pub async fn ftp_handler(ctx: &Context, request: Request) -> Result<Response> {
     let time = ctx.now().format("%Y%m%dT%H%M%S%.6fZ");
     let path = format!("{FOLDER}/request.{time}-{}", ctx.cid());
     let size = match ftp.put(&path, request.raw.clone()).await {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Upstream) && made(&ftp).await => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Upstream) && made(&ftp).await =>
+        {
             ftp.put(&path, request.raw).await?
         }
         outcome => outcome?,

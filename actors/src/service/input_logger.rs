@@ -12,7 +12,12 @@ pub async fn input_logger(ctx: &Context, request: Request) -> Result<()> {
         Ok(value) => value.to_string(),
         Err(_) => String::from_utf8_lossy(&request.raw).into_owned(),
     };
-    ctx.logger().info(format_args!("channel {} ({}): {}", ctx.channel().name, ctx.channel().r#type, shortened(&text)));
+    ctx.logger().info(format_args!(
+        "channel {} ({}): {}",
+        ctx.channel().name,
+        ctx.channel().r#type,
+        shortened(&text)
+    ));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::catalog::tests::{catalog, id, needing};
@@ -94,7 +95,7 @@ fn can_run(wanted: &Catalog) -> BTreeMap<DefId, Revision> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
     fn a_plan_leads_to_what_is_wanted(before in any_catalog(), wanted in any_catalog()) {

@@ -147,7 +147,9 @@ impl Params {
             None => None,
         };
         let accept = match &self.accept {
-            Some(text) => Some(text.parse().map_err(|_| Fault::new("accept", format!("{text:?} is no media type")))?),
+            Some(text) => {
+                Some(text.parse().map_err(|_| Fault::new("accept", format!("{text:?} is no media type")))?)
+            }
             None => None,
         };
         Mount::parse(self.host.as_deref(), method, &self.path, accept)
@@ -165,7 +167,9 @@ impl Params {
         let types = self.request_types.iter().map(|t| ("request_types", t));
         for (at, text) in types.chain(self.content_type.iter().map(|t| ("content_type", t))) {
             if text.parse::<mime::Mime>().is_err() {
-                faults.push(Fault::new(at, format!("{text:?} is no media type")).hint("such as application/json"));
+                faults.push(
+                    Fault::new(at, format!("{text:?} is no media type")).hint("such as application/json"),
+                );
             }
         }
         if self.deadline.get().is_zero() {

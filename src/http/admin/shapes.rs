@@ -1,0 +1,196 @@
+//! The shapes of what the admin API takes and answers, for the API itself, its description and the command line.
+
+use actors::supervisor::ActorInfo;
+use config::{DefId, Family, Fault, KindTag, Name, Revision};
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::definitions::View;
+
+/// What every failure is answered with.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: Told,
+}
+
+/// What went wrong.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Told {
+    /// A word for it, such as `not-found` or `conflict`; `faults` if definitions are wrong.
+    pub kind: String,
+    /// What went wrong, for people.
+    pub message: String,
+    /// Each thing that is wrong, with its place and what to do.
+    pub faults: Vec<Fault>,
+    /// The correlation id; the log says more under it.
+    pub cid: String,
+}
+
+/// The definitions there are.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Listing {
+    /// At this revision.
+    pub revision: Revision,
+    /// By family and name.
+    pub definitions: Vec<View>,
+}
+
+/// One definition.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Single {
+    /// At this revision of everything: to be given as `expect` with a change.
+    pub revision: Revision,
+    /// The definition.
+    #[serde(flatten)]
+    pub view: View,
+}
+
+/// A definition as a bundle lists it: `type`, `enabled` and the parameters of its kind.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Written {
+    /// Its type.
+    pub r#type: String,
+    /// Whether it runs.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// The parameters: `GET /api/v1/kinds` has their schema.
+    #[serde(flatten)]
+    pub params: Map<String, Value>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Definitions by family. YAML is understood as well.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Bundle {
+    /// Who may call, and how to log in elsewhere.
+    pub security: Vec<Map<String, Value>>,
+    /// Named ways to the outside.
+    pub connections: Vec<Map<String, Value>>,
+    /// What does the work.
+    pub services: Vec<Map<String, Value>>,
+    /// Where requests come in.
+    pub channels: Vec<Map<String, Value>>,
+    /// What runs at a time.
+    pub jobs: Vec<Map<String, Value>>,
+    /// Published API specifications.
+    pub specs: Vec<Map<String, Value>>,
+}
+
+/// Where to go back to.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// The revision whose definitions are wanted again.
+    pub revision: Revision,
+}
+
+/// One node.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NodeInfo {
+    /// Its name.
+    pub node: Name,
+    /// The cluster it belongs to.
+    pub cluster: Name,
+    /// The version of the program.
+    pub version: String,
+    /// The revision that its requests see.
+    pub revision: Revision,
+    /// How long it has been running, in seconds.
+    pub uptime: u64,
+    /// Where the truth is.
+    pub store: String,
+    /// The newest revision of the store; none if the store does not answer.
+    pub newest: Option<Revision>,
+    /// Whether it is stopping.
+    pub stopping: bool,
+    /// What does not run as wanted.
+    pub faults: Vec<Fault>,
+}
+
+/// Actors, as a list or as a tree.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Actors {
+    /// Those that run definitions.
+    List(Vec<ActorInfo>),
+    /// All of them, each under the one that supervises it.
+    Tree(ActorTree),
+}
+
+/// An actor and those that it supervises.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ActorTree {
+    /// What it is.
+    pub name: String,
+    /// Of a worker: the definition that it runs, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<ActorInfo>,
+    /// Those that it supervises.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Self>,
+}
+
+/// A service.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceView {
+    /// Its name.
+    pub name: String,
+    /// The group it belongs to in specifications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The beginning of its documentation.
+    pub summary: String,
+    /// The kind of the definition that runs it.
+    pub kind: KindTag,
+    /// All of its documentation; left out in a list.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The schema of its input; left out in a list, and if it takes the raw request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Schema>,
+    /// The schema of its output; left out in a list, and if it writes the response itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Schema>,
+    /// The channels that refer to it; left out in a list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used_by: Vec<DefId>,
+}
+
+/// An invocation that goes on by itself.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Started {
+    /// Its correlation id.
+    pub cid: String,
+}
+
+/// A kind of definition.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct KindView {
+    /// Family and type.
+    pub kind: KindTag,
+    /// The family.
+    pub family: Family,
+    /// The type, as `type:` in a bundle names it.
+    pub r#type: String,
+    /// What it is.
+    pub summary: String,
+    /// A typical definition, as a bundle lists it.
+    pub example: Map<String, Value>,
+    /// The JSON schema of the parameters.
+    pub schema: Schema,
+}
+
+/// Whether a node is alive, and whether it takes requests.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Alive {
+    /// `ok`, or why it takes no requests.
+    pub status: String,
+    /// The revision that its requests see.
+    pub revision: Revision,
+}

@@ -1,0 +1,94 @@
+//! The table of endpoints: requests are routed by it, and the description of the API is made of it.
+
+use std::sync::Arc;
+
+use config::{Family, Revision, Span};
+use http::Method;
+
+use super::definitions::{self, YAML, changes};
+use super::endpoint::{Endpoint, on};
+use super::shapes::{Bundle, Rollback, Written};
+use super::{events, kinds, pages, runtime, services};
+
+const JSON: &[&str] = &["application/json"];
+const YAML_OR_JSON: &[&str] = &[YAML, "application/json"];
+
+/// Every endpoint of the admin listener.
+#[rustfmt::skip] // a table reads by its lines
+pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
+    let (get, put, post, delete) = (Method::GET, Method::PUT, Method::POST, Method::DELETE);
+    let get = move |path, operation| on(get.clone(), path, operation);
+    let post = move |path, operation| on(post.clone(), path, operation);
+    vec![
+        get("/", "root").open()
+            .raw("The first page.", &["text/html"], pages::root),
+        get("/healthz", "healthz").open()
+            .json("Whether the process is alive.", runtime::healthy),
+        get("/readyz", "readyz").open()
+            .raw("Whether the node takes requests; 503 while it stops.", JSON, runtime::ready),
+        get("/metrics", "metrics")
+            .raw("The metrics, as Prometheus reads them.", &["text/plain"], runtime::metrics),
+        get("/api/v1/openapi.json", "openapi")
+            .raw("This description.", JSON, pages::description),
+
+        get("/api/v1/definitions", "listDefinitions")
+            .query::<Family>("family", "Only this family.")
+            .json("Lists definitions, secrets masked.", definitions::list),
+        get("/api/v1/definitions/{family}/{name}", "getDefinition")
+            .json("Shows a definition, secrets masked.", definitions::get),
+        on(put, "/api/v1/definitions/{family}/{name}", "putDefinition")
+            .queries(changes)
+            .takes::<Written>(JSON)
+            .json("Creates or replaces a definition; (sealed) keeps a secret that is there.", definitions::put),
+        on(delete, "/api/v1/definitions/{family}/{name}", "deleteDefinition")
+            .queries(changes)
+            .json("Deletes a definition that nothing refers to.", definitions::delete),
+        post("/api/v1/apply", "apply")
+            .queries(changes)
+            .query::<bool>("prune", "Delete every definition that the bundle does not hold.")
+            .takes::<Bundle>(YAML_OR_JSON)
+            .json("Applies a bundle: all of it, or nothing.", definitions::apply),
+        get("/api/v1/export", "export")
+            .query::<Family>("family", "Only this family.")
+            .query::<bool>("reveal", "Secrets in clear.")
+            .query::<String>("format", "yaml or json; by Accept if left out.")
+            .raw("The definitions as a bundle.", YAML_OR_JSON, definitions::export),
+        get("/api/v1/history", "history")
+            .query::<Revision>("before", "Only revisions before this one.")
+            .query::<usize>("limit", "How many: 50 if left out, 500 at most.")
+            .json("The revisions, newest first.", definitions::history),
+        post("/api/v1/rollback", "rollback")
+            .queries(changes)
+            .takes::<Rollback>(JSON)
+            .json("Makes the definitions what they were at a revision, as a new one.", definitions::rollback),
+
+        get("/api/v1/revision", "revision")
+            .query::<Revision>("settled", "Wait until every node serves this revision.")
+            .query::<Span>("timeout", "How long to wait: 10s if left out.")
+            .json("Which node serves which revision.", runtime::revision),
+        get("/api/v1/nodes", "nodes")
+            .json("The nodes.", runtime::nodes),
+        get("/api/v1/actors", "actors")
+            .query::<bool>("tree", "Each under the one that supervises it.")
+            .json("The actors.", runtime::actors),
+        post("/api/v1/actors/{family}/{name}/{verb}", "tell")
+            .query::<Span>("timeout", "How long the actor may take: 30s if left out.")
+            .query::<String>("reason", "Why, for the log.")
+            .json("Tells an actor to ping, pause, resume, drain, restart or to say its stats.", runtime::tell),
+
+        get("/api/v1/services", "listServices")
+            .json("The services that run.", services::list),
+        get("/api/v1/services/{name}", "getService")
+            .json("A service with its documentation and schemas.", services::show),
+        post("/api/v1/services/{name}/invoke", "invoke")
+            .query::<bool>("async", "Do not wait for it: 202 with the cid of the invocation.")
+            .query::<Span>("timeout", "How long it may run: 30s if left out.")
+            .takes_bytes()
+            .raw("Calls a service: the body is its input, the answer its output.", &["*/*"], services::invoke),
+
+        get("/api/v1/kinds", "kinds")
+            .json("Every kind of definition, with its schema and an example.", kinds::list),
+        get("/api/v1/events", "events")
+            .raw("What happens, as it happens: revision, node, lagged, stopping.", &["text/event-stream"], events::stream),
+    ]
+}

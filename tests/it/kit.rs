@@ -1,0 +1,10 @@
+//! What the tests stand on: nodes in this process, real servers as processes, certificates, services and kinds.
+
+pub mod certs;
+pub mod engine;
+pub mod ftp;
+pub mod ftp_script;
+pub mod kinds;
+pub mod node;
+pub mod process;
+pub mod services;

@@ -1,0 +1,117 @@
+//! Services compiled into test nodes, each for one behaviour.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use zeugma::{Context, Error, Request, Response, Result, Service};
+
+/// All of them.
+pub static ALL: &[&dyn Service] = &[
+    &get_customer,
+    &sleepy,
+    &panics,
+    &forwards,
+    &invokes_itself,
+    &nests,
+    &starts_background,
+    &counts,
+    &large,
+    &who,
+];
+
+/// What a customer is looked up by.
+#[derive(Deserialize, JsonSchema)]
+pub struct CustomerRequest {
+    cust_id: u64,
+    #[serde(default)]
+    verbose: bool,
+}
+
+/// A customer.
+#[derive(Serialize, Deserialize, JsonSchema, PartialEq, Debug)]
+pub struct Customer {
+    pub id: u64,
+    pub name: String,
+    pub verbose: bool,
+}
+
+/// Returns basic information about a customer.
+///
+/// The name is made up.
+#[zeugma::service(name = "get-customer", namespace = "my.api.customer")]
+pub async fn get_customer(_ctx: &Context, input: CustomerRequest) -> Result<Customer> {
+    if input.cust_id == 404 {
+        return Err(Error::not_found("there is no such customer"));
+    }
+    Ok(Customer { id: input.cust_id, name: format!("Customer {}", input.cust_id), verbose: input.verbose })
+}
+
+/// Waits as many milliseconds as the body says.
+#[zeugma::service]
+pub async fn sleepy(_ctx: &Context, request: Request) -> Result<Response> {
+    let millis =
+        std::str::from_utf8(&request.raw)?.trim().parse().map_err(|_| Error::invalid("send a number"))?;
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+    Ok(Response::new("slept"))
+}
+
+/// Panics, with a secret in its message.
+#[zeugma::service]
+pub async fn panics(_ctx: &Context) -> Result<()> {
+    panic!("the secret is hush-hush");
+}
+
+/// Invokes the service whose name is the body.
+#[zeugma::service]
+pub async fn forwards(ctx: &Context, request: Request) -> Result<Response> {
+    let name = String::from_utf8_lossy(&request.raw).into_owned();
+    ctx.invoke(&name, Request::new(r#"{"cust_id": 7}"#)).await
+}
+
+/// Invokes itself.
+#[zeugma::service]
+pub async fn invokes_itself(ctx: &Context) -> Result<Response> {
+    ctx.invoke("invokes-itself", Request::default()).await
+}
+
+/// Invokes a service that invokes this one again.
+#[zeugma::service]
+pub async fn nests(ctx: &Context) -> Result<Response> {
+    ctx.invoke("forwards", Request::new("nests")).await
+}
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// How often `counts` was called.
+pub fn count() -> usize {
+    COUNT.load(Ordering::SeqCst)
+}
+
+/// Counts its calls.
+#[zeugma::service]
+pub async fn counts(_ctx: &Context) -> Result<()> {
+    COUNT.fetch_add(1, Ordering::SeqCst);
+    Ok(())
+}
+
+/// Starts `counts` and does not wait.
+#[zeugma::service]
+pub async fn starts_background(ctx: &Context) -> Result<Response> {
+    let cid = ctx.invoke_async("counts", Request::default())?;
+    assert_ne!(cid, ctx.cid());
+    Ok(Response::new(cid.to_string()))
+}
+
+/// Answers a long text that compresses well.
+#[zeugma::service]
+pub async fn large(_ctx: &Context) -> Result<Response> {
+    Ok(Response::new("all work and no play ".repeat(20_000)))
+}
+
+/// Says who calls.
+#[zeugma::service]
+pub async fn who(ctx: &Context) -> Result<Response> {
+    Ok(Response::new(ctx.caller().map_or("nobody", |caller| caller.name()).to_owned()))
+}

@@ -1,0 +1,106 @@
+#!/bin/sh
+# Installs the real servers that the tests run against: what is missing, into a folder, once.
+#
+#   tests/servers.sh            all of them
+#   tests/servers.sh vsftpd     only these
+#
+# A server is a function here and a word in ALL. Debian's packages are unpacked into the folder instead of installed
+# where they would put each other out (there is one FTP server to a system) or start by themselves; the libraries
+# that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
+set -eu
+
+ALL="vsftpd proftpd pyftpdlib"
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+SERVERS=${ZEUGMA_TEST_SERVERS:-$ROOT/target/servers}
+mkdir -p "$SERVERS"
+SERVERS=$(cd "$SERVERS" && pwd)
+
+say() { echo "servers: $*" >&2; }
+
+# As root, if need be through sudo; with no question asked.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        env DEBIAN_FRONTEND=noninteractive "$@"
+    elif command -v sudo >/dev/null; then
+        sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        say "this needs root, or sudo: $*"
+        return 1
+    fi
+}
+
+# The list of packages, fetched once a run and only if something is missing.
+apt_update() {
+    [ -z "${APT_IS_FRESH:-}" ] || return 0
+    as_root apt-get update -qq
+    APT_IS_FRESH=1
+}
+
+# apt_unpack NAME PACKAGE...: unpacks these packages into the folder NAME and installs the libraries they need.
+apt_unpack() {
+    name=$1
+    shift
+    apt_update
+    # shellcheck disable=SC2046 # a list of words
+    as_root apt-get install -y -qq --no-install-recommends \
+        $(apt-cache depends "$@" | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p' | sort -u) >/dev/null
+    rm -rf "$SERVERS/$name.new"
+    mkdir -p "$SERVERS/$name.new"
+    (
+        cd "$SERVERS/$name.new"
+        apt-get -o APT::Sandbox::User=root download -qq "$@"
+        for package in ./*.deb; do dpkg -x "$package" .; done
+        rm -f ./*.deb
+    )
+    rm -rf "${SERVERS:?}/$name"
+    mv "$SERVERS/$name.new" "$SERVERS/$name" # only whole ones are ever seen under the name
+}
+
+# pip_install NAME PACKAGE...: an environment of its own for these packages.
+pip_install() {
+    name=$1
+    shift
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        apt_update
+        as_root apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+    fi
+    rm -rf "${SERVERS:?}/$name"
+    python3 -m venv "$SERVERS/$name"
+    "$SERVERS/$name/bin/pip" install --quiet --disable-pip-version-check "$@" || {
+        rm -rf "${SERVERS:?}/$name"
+        return 1
+    }
+}
+
+vsftpd() {
+    [ -x "$SERVERS/vsftpd/usr/sbin/vsftpd" ] || apt_unpack vsftpd vsftpd
+}
+
+proftpd() {
+    [ -x "$SERVERS/proftpd/usr/sbin/proftpd" ] || apt_unpack proftpd proftpd-core proftpd-mod-crypto
+}
+
+pyftpdlib() {
+    "$SERVERS/pyftpdlib/bin/python" -c 'import pyftpdlib, OpenSSL' 2>/dev/null ||
+        pip_install pyftpdlib 'pyftpdlib>=2,<3' pyopenssl
+}
+
+# Two runs at once must not build the same folder.
+exec 9>"$SERVERS/.lock"
+command -v flock >/dev/null && flock 9
+
+current=
+trap '[ -z "$current" ] || say "$current could not be installed"' EXIT
+for server in ${*:-$ALL}; do
+    case " $ALL " in
+    *" $server "*) ;;
+    *)
+        say "there is no server $server here; there are: $ALL"
+        exit 2
+        ;;
+    esac
+    current=$server
+    "$server"
+done
+current=
+say "ready in $SERVERS"
