@@ -150,9 +150,9 @@ async fn serve(
 async fn prepare(node: &Node, demo: bool) -> Result<(), Stop> {
     let paths = &node.app.settings.apply;
     if !paths.is_empty() {
-        let drafts = bundle::substitute(bundle::read_paths(paths)?, &env_var)?;
+        let wanted = bundle::read_paths(paths).filled(&env_var);
         let note = Note { author: "zeugma start".into(), reason: Some("--apply".into()) };
-        match node.app.definitions.apply(drafts, Options::default(), note).await {
+        match node.app.definitions.apply(wanted, Options::default(), note).await {
             Ok(outcome) => {
                 let (revision, changes) = (outcome.revision, outcome.changes.len());
                 tracing::info!(%revision, changes, unchanged = outcome.unchanged, "applied what --apply names");

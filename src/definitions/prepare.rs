@@ -19,6 +19,8 @@ pub(super) struct Wish {
     pub(super) drafts: Vec<Draft>,
     /// Not to be there.
     pub(super) delete: BTreeSet<DefId>,
+    /// What is known to be wrong already.
+    pub(super) faults: Vec<Fault>,
 }
 
 /// What can be committed.
@@ -41,7 +43,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared, Faults> {
     let checking = Checking { registry, keyring, current };
     let mut prepared = Prepared::default();
-    let mut faults = Vec::new();
+    let mut faults = wish.faults.clone();
     let mut checked = BTreeMap::new();
     // What the catalog would be. A draft with faults of its own is in it too, or else each definition that refers to
     // it would seem to have one more.
