@@ -6,6 +6,7 @@
 mod cli;
 mod docs;
 mod ftp;
+mod http_connection;
 mod kit;
 mod live;
 mod management;
