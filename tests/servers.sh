@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="vsftpd proftpd pyftpdlib"
+ALL="vsftpd proftpd pyftpdlib nginx"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 SERVERS=${ZEUGMA_TEST_SERVERS:-$ROOT/target/servers}
 mkdir -p "$SERVERS"
@@ -83,6 +83,10 @@ proftpd() {
 pyftpdlib() {
     "$SERVERS/pyftpdlib/bin/python" -c 'import pyftpdlib, OpenSSL' 2>/dev/null ||
         pip_install pyftpdlib 'pyftpdlib>=2,<3' pyopenssl
+}
+
+nginx() {
+    [ -x "$SERVERS/nginx/usr/sbin/nginx" ] || apt_unpack nginx nginx
 }
 
 # Two runs at once must not build the same folder.
