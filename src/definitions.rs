@@ -26,6 +26,8 @@ use self::prepare::{Prepared, Wish};
 
 /// How often a change is checked and tried anew because somebody else was faster.
 const ATTEMPTS: usize = 30;
+/// How many definitions the log names for each change.
+const LOGGED: usize = 10;
 /// How long a writer waits for the receipt unless they say otherwise.
 pub const WAIT: Duration = Duration::from_secs(10);
 
@@ -196,8 +198,10 @@ impl Definitions {
                     }
                     Err(error) => return Err(error.into()),
                 }
-                let ids = changes.iter().map(|c| c.id.to_string()).collect::<Vec<_>>();
-                tracing::info!(%revision, author = note.author, changed = ids.join(", "), "committed");
+                // The history has all of them; a line of the log has the first few.
+                let ids = changes.iter().take(LOGGED).map(|c| c.id.to_string()).collect::<Vec<_>>();
+                let (count, ids) = (changes.len(), ids.join(", "));
+                tracing::info!(%revision, author = note.author, count, ids, "committed");
             }
             let wait = if options.dry_run { Duration::ZERO } else { options.wait };
             let receipt = self.board.settled(revision, begun, wait).await;

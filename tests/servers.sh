@@ -48,7 +48,7 @@ apt_unpack() {
     mkdir -p "$SERVERS/$name.new"
     (
         cd "$SERVERS/$name.new"
-        apt-get download -qq "$@"
+        apt-get -o APT::Sandbox::User=root download -qq "$@"
         for package in ./*.deb; do dpkg -x "$package" .; done
         rm -f ./*.deb
     )

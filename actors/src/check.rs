@@ -64,7 +64,7 @@ pub(crate) fn read<T: DeserializeOwned>(
 }
 
 /// Where the secrets are, by the keyword that their type puts into the schema.
-pub(crate) fn secrets(schema: &Schema) -> Vec<Pointer> {
+pub fn secrets(schema: &Schema) -> Vec<Pointer> {
     let definitions = schema.get("$defs").and_then(Value::as_object);
     let definitions: BTreeMap<&str, &Value> =
         definitions.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect();

@@ -80,8 +80,8 @@ impl Start {
     ///
     /// # Errors
     /// If there is none of this name.
-    pub fn compiled_in(&self, name: &Name) -> Result<&'static dyn sdk::Service> {
-        let found = self.services.get(name).copied();
+    pub fn compiled_in(&self, name: &Name) -> Result<Arc<dyn sdk::Service>> {
+        let found = self.services.get(name).cloned();
         found.ok_or_else(|| Error::not_found(format!("no service {name:?} is compiled into this node")))
     }
 }

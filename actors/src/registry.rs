@@ -35,7 +35,7 @@ pub static SERVICES: &[&dyn Service] = &[
 ];
 
 /// The compiled-in services by name.
-pub type Services = HashMap<Name, &'static dyn Service>;
+pub type Services = HashMap<Name, Arc<dyn Service>>;
 
 /// The kinds and services of a node.
 pub struct Registry {
@@ -53,18 +53,28 @@ impl Registry {
     /// If a service's name is no name, or comes twice.
     pub fn new(kinds: &[&'static dyn AnyKind], services: &[&'static dyn Service]) -> Result<Self, Fault> {
         let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
-        let mut by_name = Services::new();
-        let mut implicit = BTreeMap::new();
-        for service in SERVICES.iter().chain(services) {
+        let (implicit, implicit_ids) = (BTreeMap::new(), BTreeSet::new());
+        let registry = Self { kinds, services: Arc::default(), implicit, implicit_ids };
+        registry.with(SERVICES.iter().chain(services).map(|service| service::native::compiled(*service)))
+    }
+
+    /// The same with more services: those that are made for one node, since they work with its parts.
+    ///
+    /// # Errors
+    /// If a service's name is no name, or comes twice.
+    pub fn with(mut self, services: impl IntoIterator<Item = Arc<dyn Service>>) -> Result<Self, Fault> {
+        let mut by_name = Services::clone(&self.services);
+        for service in services {
             let name: Name = service.info().name.parse()?;
-            if by_name.insert(name.clone(), *service).is_some() {
+            if by_name.insert(name.clone(), service).is_some() {
                 return Err(Fault::new(format!("service/{name}"), "two compiled-in services have this name"));
             }
             let definition = native(name);
-            implicit.insert(definition.id.clone(), Arc::new(definition));
+            self.implicit_ids.insert(definition.id.clone());
+            self.implicit.insert(definition.id.clone(), Arc::new(definition));
         }
-        let implicit_ids = implicit.keys().cloned().collect();
-        Ok(Self { kinds, services: Arc::new(by_name), implicit, implicit_ids })
+        self.services = Arc::new(by_name);
+        Ok(self)
     }
 
     /// All kinds, by tag.

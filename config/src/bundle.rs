@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-pub use self::files::read_paths;
+pub use self::files::{Stamp, read_paths, stamp};
 pub use self::variables::substitute;
 pub use self::write::{write_json, write_yaml};
 

@@ -312,8 +312,8 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// The machine's name, for a node that is given none.
-fn host_name() -> String {
+/// The machine's name: that of a node that is given none.
+pub fn host_name() -> String {
     let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
     let from_file = files.iter().find_map(|file| std::fs::read_to_string(file).ok());
     let name = from_file.or_else(|| env_var("HOSTNAME")).unwrap_or_default();

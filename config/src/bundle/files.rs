@@ -1,6 +1,8 @@
 //! Bundles spread over files and folders.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::{parse, repeated};
 use crate::definition::Draft;
@@ -41,6 +43,26 @@ pub fn read_paths(paths: &[PathBuf]) -> Result<Vec<Draft>, Faults> {
     faults.extend(repeated(&drafts));
     Faults(faults).unless_any(drafts)
 }
+
+/// Which files a bundle is made of, and when each was changed last: as long as this is the same, so is the bundle.
+///
+/// # Errors
+/// If a folder or a file cannot be looked at.
+pub fn stamp(paths: &[PathBuf]) -> Result<Stamp, Fault> {
+    let mut stamp = Stamp::new();
+    for path in paths {
+        let files = if path.is_dir() { bundles_in(path)? } else { vec![path.clone()] };
+        for file in files {
+            let seen = file.metadata().and_then(|of| Ok((of.modified()?, of.len())));
+            let seen = seen.map_err(|error| unreadable(&file, &error))?;
+            stamp.insert(file, seen);
+        }
+    }
+    Ok(stamp)
+}
+
+/// Files, when each was changed last, and how long each is.
+pub type Stamp = BTreeMap<PathBuf, (SystemTime, u64)>;
 
 fn bundles_in(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
     let mut entries = std::fs::read_dir(folder)

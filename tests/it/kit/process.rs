@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 /// A program of a server that `tests/servers.sh` installs.
 pub(crate) fn installed(server: &str, program: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Where the servers are is the one thing that only the environment of the test knows.
+    #[allow(clippy::disallowed_methods)] // it is no setting of the engine
     let servers = std::env::var_os("ZEUGMA_TEST_SERVERS").map(PathBuf::from);
     let path = servers.unwrap_or_else(|| root.join("target/servers")).join(server).join(program);
     assert!(path.exists(), "{} is not there; run: tests/servers.sh {server}", path.display());
