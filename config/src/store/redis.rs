@@ -33,7 +33,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use redis::aio::MultiplexedConnection as Connection;
 use tokio::sync::{Notify, watch};
 
@@ -41,7 +40,7 @@ use self::keys::Keys;
 use self::last_good::LastGood;
 use self::link::{Failure, Link};
 use self::replica::{Held, Replica};
-use super::{Change, CommitError, Entry, HISTORY_LIMIT, Note, Store, StoreError};
+use super::{Change, CommitError, Entry, HISTORY_LIMIT, Health, Note, State, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::name::{Name, Revision};
@@ -49,47 +48,6 @@ use crate::settings::StoreUrl;
 
 /// How long a start waits for Redis before it goes on from what is on disk; or, if there is nothing, gives up.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(35));
-
-/// Whether the truth can be reached.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum State {
-    /// It can, and this node follows it.
-    Connected,
-    /// It cannot: this node serves what it has seen last, and takes no changes.
-    Away {
-        /// Since when.
-        since: DateTime<Utc>,
-        /// Why.
-        error: String,
-    },
-    /// Redis answers, but what it holds is not what this node knows, and an operator has to decide. Until then, this
-    /// node serves what it has seen last, and takes no changes.
-    Refused {
-        /// Since when.
-        since: DateTime<Utc>,
-        /// What is there, and what to do.
-        error: String,
-    },
-}
-
-/// How the store is, for `/readyz`, the status and the metrics.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Health {
-    /// Whether the truth can be reached.
-    pub state: State,
-    /// What this node holds.
-    pub revision: Revision,
-    /// What of it is on this node's disk.
-    pub saved: Revision,
-    /// How often everything was fetched anew because single changes could not be followed.
-    pub resyncs: u64,
-    /// How often something was found that should never happen.
-    pub alarms: u64,
-    /// The last of them.
-    pub last_alarm: Option<String>,
-    /// Ids of definitions in Redis that cannot be read. They are left out; writing or deleting one makes it whole.
-    pub unreadable: Vec<String>,
-}
 
 /// A node's access to the store of its cluster.
 pub struct Redis {
@@ -193,21 +151,6 @@ impl Redis {
     /// Whether the truth can be reached, and a way to wait until that changes.
     pub fn state(&self) -> watch::Receiver<State> {
         self.inner.state.subscribe()
-    }
-
-    /// How it is.
-    pub fn health(&self) -> Health {
-        let held = self.inner.replica.now();
-        let (alarms, last_alarm) = self.inner.alarms.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Health {
-            state: self.inner.state.borrow().clone(),
-            revision: held.catalog.revision,
-            saved: *self.inner.saved.borrow(),
-            resyncs: self.inner.resyncs.load(Ordering::Relaxed),
-            alarms,
-            last_alarm,
-            unreadable: held.unreadable.iter().cloned().collect(),
-        }
     }
 
     /// Writes back to Redis what this node holds, whatever is there: the answer to a Redis that lost its data. The
@@ -322,6 +265,20 @@ impl Store for Redis {
 
     fn describe(&self) -> String {
         self.inner.name.clone()
+    }
+
+    fn health(&self) -> Health {
+        let held = self.inner.replica.now();
+        let (alarms, last_alarm) = self.inner.alarms.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Health {
+            state: self.inner.state.borrow().clone(),
+            revision: held.catalog.revision,
+            saved: *self.inner.saved.borrow(),
+            resyncs: self.inner.resyncs.load(Ordering::Relaxed),
+            alarms,
+            last_alarm,
+            unreadable: held.unreadable.iter().cloned().collect(),
+        }
     }
 }
 
