@@ -79,7 +79,7 @@ impl DevCluster {
             let Some(out) = first else { return Err(Stop::failed("a node without an output")) };
             let mut lines = BufReader::new(out).lines();
             match tokio::time::timeout(PATIENCE, lines.next_line()).await {
-                Ok(Ok(Some(line))) => print(&format!("node{n}: {line}"))?,
+                Ok(Ok(Some(line))) => drop(print(&format!("node{n}: {line}"))?),
                 _ => return Err(Stop::failed(format!("node{n} does not start; see above"))),
             }
         }
@@ -145,8 +145,9 @@ async fn stop(running: Vec<(String, Child)>) {
     for (name, mut child) in running.into_iter().rev() {
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            // It may have ended by itself just now.
-            drop(kill_process(pid, Signal::TERM));
+            if let Err(error) = kill_process(pid, Signal::TERM) {
+                eprintln!("{name} may have ended already: {error}");
+            }
         }
         if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
             eprintln!("{name} does not end; it is killed");

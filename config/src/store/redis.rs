@@ -195,8 +195,31 @@ impl Inner {
         if let Some((number, connection)) = &*shared {
             return Ok((*number, connection.clone()));
         }
-        let connection = self.link.connect().await?;
+        let connection = self.link.connect().await.map_err(|failure| {
+            StoreError::Unavailable(format!("Redis cannot be reached: {}", failure.message))
+        })?;
         Ok(self.share(&mut shared, connection))
+    }
+
+    /// Asks something that does no harm when it is done twice: if the connection has broken unseen, over a new one.
+    async fn ask<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        question: impl Fn(Connection) -> F,
+    ) -> Result<T, StoreError> {
+        let mut last = false;
+        loop {
+            let (number, connection) = self.connection().await?;
+            match question(connection).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => {
+                    self.broken(number, &failure).await;
+                    if last || failure.answered {
+                        return Err(failure.into());
+                    }
+                    last = true;
+                }
+            }
+        }
     }
 
     fn share(&self, shared: &mut Option<(u64, Connection)>, connection: Connection) -> (u64, Connection) {
@@ -249,14 +272,10 @@ impl Store for Redis {
     }
 
     async fn history(&self, before: Option<Revision>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let (number, mut connection) = self.inner.connection().await?;
-        match log::history(&mut connection, &self.inner.keys, before, limit).await {
-            Ok(entries) => entries.into_iter().map(|entry| entry.map_err(StoreError::Corrupt)).collect(),
-            Err(failure) => {
-                self.inner.broken(number, &failure).await;
-                Err(failure.into())
-            }
-        }
+        let keys = &self.inner.keys;
+        let read = |mut connection| async move { log::history(&mut connection, keys, before, limit).await };
+        let entries = self.inner.ask(read).await?;
+        entries.into_iter().map(|entry| entry.map_err(StoreError::Corrupt)).collect()
     }
 
     fn nudges(&self) -> watch::Receiver<Revision> {

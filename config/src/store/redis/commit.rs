@@ -30,7 +30,7 @@ impl Inner {
         note: Note,
     ) -> Result<Arc<Catalog>, CommitError> {
         let (mut number, mut connection) = self.connection().await?;
-        let held = self.held_at(expect, &mut number, &mut connection).await?;
+        let held = self.held_at(expect).await?;
         let after = Arc::new(change.applied_to(&held.catalog));
         let ops = change.ops(&held.catalog, &after);
         let mut commit = Commit {
@@ -75,22 +75,12 @@ impl Inner {
     }
 
     /// What is held at exactly this revision.
-    async fn held_at(
-        &self,
-        expect: Revision,
-        number: &mut u64,
-        connection: &mut Connection,
-    ) -> Result<Arc<Held>, CommitError> {
+    async fn held_at(&self, expect: Revision) -> Result<Arc<Held>, CommitError> {
         let mut held = self.replica.now();
         if held.catalog.revision < expect {
             // The writer read it from another node, which was faster; or it has never happened.
-            let found = match scripts::head(connection, &self.keys).await {
-                Ok(found) => found,
-                Err(failure) => {
-                    self.broken(*number, &failure).await;
-                    return Err(StoreError::from(failure).into());
-                }
-            };
+            let head = |mut connection| async move { scripts::head(&mut connection, &self.keys).await };
+            let found = self.ask(head).await?;
             if found.revision >= expect && !self.seen(expect, COMMAND).await {
                 let error = format!("this node has not seen revision {expect} yet");
                 return Err(StoreError::Unavailable(error).into());

@@ -35,7 +35,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
     loop {
         match follow(&inner, &mut pause).await {
             Ok(()) => continue,
-            Err(failure) => inner.away(failure),
+            Err(failure) => inner.away(failure).await,
         }
         // A whole cluster must not come back at the same instant. Whoever wants something may shorten the wait, but
         // however many want it, Redis is not besieged.
@@ -204,7 +204,9 @@ impl Inner {
         }
     }
 
-    fn away(&self, failure: Failure) {
+    async fn away(&self, failure: Failure) {
+        // What broke this connection has most likely broken the other one.
+        *self.shared.lock().await = None;
         self.state.send_if_modified(|state| {
             let since = match state {
                 State::Away { since, .. } => *since,
