@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="curl vsftpd proftpd pyftpdlib promtool openapi"
+ALL="curl vsftpd proftpd pyftpdlib nginx promtool openapi"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 SERVERS=${ZEUGMA_TEST_SERVERS:-$ROOT/target/servers}
 mkdir -p "$SERVERS"
@@ -91,6 +91,10 @@ proftpd() {
 pyftpdlib() {
     "$SERVERS/pyftpdlib/bin/python" -c 'import pyftpdlib, OpenSSL' 2>/dev/null ||
         pip_install pyftpdlib 'pyftpdlib>=2,<3' pyopenssl
+}
+
+nginx() {
+    [ -x "$SERVERS/nginx/usr/sbin/nginx" ] || apt_unpack nginx nginx
 }
 
 # Checks what Prometheus is to read. It comes with Prometheus, of which nothing else is wanted.

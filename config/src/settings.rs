@@ -3,6 +3,7 @@
 //! The only file that reads the environment.
 
 mod layers;
+mod redis_address;
 mod store_url;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::redis_address::RedisAddress;
 pub use self::store_url::StoreUrl;
 
 use self::layers::Layers;

@@ -2,6 +2,7 @@
 
 pub mod embedded;
 pub mod memory;
+pub mod redis;
 
 #[cfg(test)]
 mod contract;

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use sdk::ErrorKind;
+use sdk::{ErrorKind, Http};
 use serde_json::{Value, json};
 
-use super::{asked, connect, handle, params};
+use super::{LIMIT, asked, connect, handle, params};
 use crate::kit::certs::Ca;
 use crate::kit::engine::Engine;
-use crate::kit::http_servers::PythonHttp;
+use crate::kit::http_servers::{Nginx, PythonHttp};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -79,4 +79,33 @@ async fn a_server_that_demands_a_certificate_gets_ours() {
     let faults = engine.apply("connection/erp", "connection.http", wrong).await;
     assert!(faults[0].message.contains("/nowhere/key.pem"), "{faults:?}");
     assert_eq!(asked(&engine).await["method"], "GET");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_is_spoken_where_it_is_offered_or_wanted() {
+    let folder = folder();
+    let ca = Ca::new("A CA of the test");
+    let trusted = ca.write(folder.path());
+    let certificate = ca.issue(&["127.0.0.1"], folder.path());
+    let (engine, server) = tokio::join!(Engine::start(), Nginx::start(&certificate, &trusted));
+    let tls = json!({
+        "ca": path(&trusted), "certificate": path(&certificate.certificate), "key": path(&certificate.key),
+    });
+    for (params, expected) in [
+        (json!({"url": server.tls, "tls": tls}), ("HTTP/2.0", "SUCCESS")),
+        (json!({"url": server.tls, "tls": tls, "http2": "always"}), ("HTTP/2.0", "SUCCESS")),
+        (json!({"url": server.tls, "tls": tls, "http2": "never"}), ("HTTP/1.1", "SUCCESS")),
+        (json!({"url": server.tls, "tls": {"ca": path(&trusted)}}), ("HTTP/2.0", "NONE")),
+        (json!({"url": server.clear, "http2": "always"}), ("HTTP/2.0", "")),
+    ] {
+        assert_eq!(engine.apply("connection/erp", "connection.http", params).await, []);
+        // More than one connection may carry: those that end meanwhile are nobody's trouble, POST or not.
+        for _ in 0..12 {
+            let ctx = engine.context(LIMIT);
+            let http: Http = ctx.connection("erp").expect("it runs");
+            let answer = http.post().body("x").send().await.expect("an answer");
+            let (protocol, verified) = expected;
+            assert_eq!(answer.body, format!("{protocol} {} {verified}", ctx.cid()));
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::connection::tls::{self, Identity};
 /// How long an idle connection is kept: less than servers and what is between do, so that few requests meet one that
 /// has just been closed.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often the kernel asks whether the other end of a quiet connection is still there.
+/// How often a connection on which an answer is awaited is asked whether its other end is still there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// The client of one definition.
@@ -25,6 +25,7 @@ pub(super) async fn client(params: &Params, secured: bool, id: &DefId) -> Result
         .pool_max_idle_per_host(usize::try_from(params.pool.get()).unwrap_or(usize::MAX))
         .pool_idle_timeout(IDLE)
         .tcp_keepalive(KEEPALIVE)
+        .http2_keep_alive_interval(KEEPALIVE) // one connection carries many requests: a dead one must be noticed
         .redirect(same_server(params.redirects));
     builder = match params.http2 {
         Http2::Auto => builder,
