@@ -9,6 +9,7 @@ mod ftp;
 mod http_connection;
 mod kit;
 mod live;
+mod main_job;
 mod management;
 mod rest;
 mod rest_limits;
