@@ -5,7 +5,7 @@ pub mod memory;
 pub mod redis;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
