@@ -6,7 +6,7 @@ pub mod memory;
 pub mod redis;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -21,6 +21,7 @@ mod last_good;
 mod lineage;
 mod link;
 mod log;
+mod members;
 mod replica;
 mod scripts;
 

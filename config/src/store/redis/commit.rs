@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::lineage::{JUMP, Position};
 use super::link::{COMMAND, Failure};
-use super::scripts::{self, Commit, Continuation, Outcome};
+use super::scripts::{self, Commit, Continuation, Objects, Outcome};
 use super::{Held, Inner};
 use crate::catalog::Catalog;
 use crate::name::Revision;
@@ -207,7 +207,7 @@ pub(super) fn above(held: Revision, found: &Position) -> Revision {
     Revision(held.0.max(found.revision.0) + JUMP)
 }
 
-fn objects(catalog: &Catalog) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+fn objects(catalog: &Catalog) -> Result<Objects, StoreError> {
     catalog
         .definitions
         .values()

@@ -205,8 +205,6 @@ impl Inner {
     }
 
     async fn away(&self, failure: Failure) {
-        // What broke this connection has most likely broken the other one.
-        *self.shared.lock().await = None;
         self.state.send_if_modified(|state| {
             let since = match state {
                 State::Away { since, .. } => *since,
@@ -218,6 +216,8 @@ impl Inner {
             let away = State::Away { since, error: failure.message };
             std::mem::replace(state, away.clone()) != away
         });
+        // What broke this connection has most likely broken the other one.
+        *self.shared.lock().await = None;
     }
 
     fn refuse(&self, why: &str) {

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::lineage::{Lineage, Position};
+use super::scripts::Objects;
 use crate::catalog::Catalog;
 use crate::definition::Definition;
 use crate::name::{DefId, Revision};
@@ -32,7 +33,7 @@ impl Held {
     }
 
     /// Puts together what is in Redis. Takes its time if it is much.
-    pub(super) fn parse(position: &Position, objects: Vec<(String, Vec<u8>)>) -> Self {
+    pub(super) fn parse(position: &Position, objects: Objects) -> Self {
         let mut definitions = BTreeMap::new();
         let mut unreadable = BTreeSet::new();
         for (id, json) in objects {

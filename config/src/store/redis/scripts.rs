@@ -11,6 +11,9 @@ use super::lineage::{Lineage, Position};
 use super::link::{COMMAND, Failure, bounded, limit_for};
 use crate::name::Revision;
 
+/// Ids of definitions, and their JSON.
+pub(super) type Objects = Vec<(String, Vec<u8>)>;
+
 /// Compares, appends to the history, writes. The entry goes first: it is the one step that Redis might refuse, and
 /// what a script has written before an error stays.
 static COMMIT: LazyLock<Script> = LazyLock::new(|| {
@@ -131,7 +134,7 @@ pub(super) struct Commit {
     /// JSON.
     pub(super) ops: Vec<u8>,
     /// Ids and their JSON; none to delete.
-    pub(super) objects: Vec<(String, Vec<u8>)>,
+    pub(super) objects: Objects,
     /// How many entries the history keeps.
     pub(super) keep: u64,
 }
@@ -196,12 +199,12 @@ fn position(head: &[Option<String>], there: u64) -> Result<Position, Failure> {
 pub(super) async fn snapshot(
     connection: &mut Connection,
     keys: &Keys,
-) -> Result<(Position, Vec<(String, Vec<u8>)>), Failure> {
+) -> Result<(Position, Objects), Failure> {
     let mut pipe = redis::pipe();
     pipe.atomic().hmget(keys.head(), &["epoch", "rev", "count"]).hgetall(keys.objects());
     // Hundreds of thousands of definitions take seconds on a slow line.
     let limit = Duration::from_secs(30);
-    let (head, objects): (Vec<Option<String>>, Vec<(String, Vec<u8>)>) =
+    let (head, objects): (Vec<Option<String>>, Objects) =
         bounded(limit, pipe.query_async(connection)).await?;
     Ok((position(&head, objects.len() as u64)?, objects))
 }
@@ -218,7 +221,7 @@ pub(super) struct Continuation {
     /// JSON.
     pub(super) note: Vec<u8>,
     /// The definitions, id and JSON; none to keep what is there.
-    pub(super) objects: Option<Vec<(String, Vec<u8>)>>,
+    pub(super) objects: Option<Objects>,
 }
 
 /// Does it; false if somebody was faster.

@@ -74,7 +74,7 @@ async fn a_redis_without_its_data_changes_nothing_until_it_is_restored() {
     server.start().await;
     for node in &nodes {
         node.becomes(is_refused).await;
-        assert_eq!(value(&*node.load().await.expect("loads"), "b"), Some(2.into()));
+        assert_eq!(value(&node.load().await.expect("loads"), "b"), Some(2.into()));
         assert!(refused(node).await.contains("Redis is empty"));
     }
     // A node that is new begins something of its own there; that does not carry the others away.
@@ -223,14 +223,14 @@ async fn a_node_starts_from_its_disk_when_redis_is_away_and_catches_up() {
 
     let node = Node::try_join(&server.url(), folder).await.expect("starts");
     assert!(is_away(&node.state().borrow()));
-    assert_eq!(value(&*node.load().await.expect("loads"), "a"), Some(1.into()));
+    assert_eq!(value(&node.load().await.expect("loads"), "a"), Some(1.into()));
     refused(&node).await;
     let new = Node::try_join(&server.url(), tempfile::tempdir().expect("a folder")).await;
-    assert!(new.err().expect("nothing to begin with").to_string().contains("no earlier catalog"));
+    assert!(new.expect_err("nothing to begin with").to_string().contains("no earlier catalog"));
 
     server.start().await;
     node.connected().await;
-    assert_eq!(value(&*node.load().await.expect("loads"), "a"), Some(2.into()));
+    assert_eq!(value(&node.load().await.expect("loads"), "a"), Some(2.into()));
     let folder = node.stop().await;
     let name = cluster("d");
     let error = Redis::open(&server.url(), &name, folder.path(), Clock::System).await.expect_err("another's");
