@@ -1,9 +1,11 @@
 //! Who else is here: nodes, the links between them, and the receipts they give for each revision.
 
 pub mod envelope;
+pub mod errand;
 pub mod link;
 pub mod receipt;
 
+pub use errand::{Dispatch, Errand, Errands, NodeAnswer, Outcome};
 pub use link::ractor::RactorLinks;
 pub use link::settings::{Identity, Limits, LinkSettings, StartError, Transport};
 pub use link::{
