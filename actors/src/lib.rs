@@ -1,5 +1,7 @@
 //! What runs: kinds, the one registry, the reconciler, supervision, routes and the live snapshot.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may spawn, and look at the clock
+
 // The `service` attribute writes paths that begin with `zeugma`; here that is the sdk itself.
 extern crate sdk as zeugma;
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use config::{
-    Catalog, Checked, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Pointer, Revision,
-    Rules,
+    About, Catalog, Checked, Clash, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Pointer,
+    Revision, Rules,
 };
 use sdk::Service;
 
@@ -35,7 +35,7 @@ pub static SERVICES: &[&dyn Service] = &[
 ];
 
 /// The compiled-in services by name.
-pub type Services = HashMap<Name, &'static dyn Service>;
+pub type Services = HashMap<Name, Arc<dyn Service>>;
 
 /// The kinds and services of a node.
 pub struct Registry {
@@ -53,18 +53,28 @@ impl Registry {
     /// If a service's name is no name, or comes twice.
     pub fn new(kinds: &[&'static dyn AnyKind], services: &[&'static dyn Service]) -> Result<Self, Fault> {
         let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
-        let mut by_name = Services::new();
-        let mut implicit = BTreeMap::new();
-        for service in SERVICES.iter().chain(services) {
+        let (implicit, implicit_ids) = (BTreeMap::new(), BTreeSet::new());
+        let registry = Self { kinds, services: Arc::default(), implicit, implicit_ids };
+        registry.with(SERVICES.iter().chain(services).map(|service| service::native::compiled(*service)))
+    }
+
+    /// The same with more services: those that are made for one node, since they work with its parts.
+    ///
+    /// # Errors
+    /// If a service's name is no name, or comes twice.
+    pub fn with(mut self, services: impl IntoIterator<Item = Arc<dyn Service>>) -> Result<Self, Fault> {
+        let mut by_name = Services::clone(&self.services);
+        for service in services {
             let name: Name = service.info().name.parse()?;
-            if by_name.insert(name.clone(), *service).is_some() {
+            if by_name.insert(name.clone(), service).is_some() {
                 return Err(Fault::new(format!("service/{name}"), "two compiled-in services have this name"));
             }
             let definition = native(name);
-            implicit.insert(definition.id.clone(), Arc::new(definition));
+            self.implicit_ids.insert(definition.id.clone());
+            self.implicit.insert(definition.id.clone(), Arc::new(definition));
         }
-        let implicit_ids = implicit.keys().cloned().collect();
-        Ok(Self { kinds, services: Arc::new(by_name), implicit, implicit_ids })
+        self.services = Arc::new(by_name);
+        Ok(self)
     }
 
     /// All kinds, by tag.
@@ -137,29 +147,29 @@ impl Rules for Registry {
 
     /// Two paths can conflict in a router though their texts differ. Each path is entered once for its host; a
     /// channel that shares it with others is entered with them.
-    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<(DefId, Fault)> {
+    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash> {
         let mut routers: HashMap<&str, matchit::Router<()>> = HashMap::new();
         let mut entered: HashMap<(&str, &str), &DefId> = HashMap::new();
-        let mut faults = Vec::new();
+        let mut clashes = Vec::new();
         for (claim, id) in claims {
             let Some((host, pattern)) = Mount::pattern_of_claim(claim) else { continue };
             if entered.contains_key(&(host, pattern)) {
                 continue;
             }
-            match routers.entry(host).or_default().insert(pattern, ()) {
-                Ok(()) => drop(entered.insert((host, pattern), *id)),
+            let fault = match routers.entry(host).or_default().insert(pattern, ()) {
+                Ok(()) => {
+                    entered.insert((host, pattern), *id);
+                    continue;
+                }
                 Err(matchit::InsertError::Conflict { with }) => {
                     let other = entered.get(&(host, with.as_str())).map_or(with.clone(), ToString::to_string);
-                    let message = format!("some requests would fit both this path and that of {other}");
-                    let fault = Fault::new("path", message);
-                    faults.push((
-                        (*id).clone(),
-                        fault.hint("begin one of them with a literal segment of its own"),
-                    ));
+                    Fault::new("", format!("some requests would fit both this path and that of {other}"))
+                        .hint("begin one of them with a literal segment of its own")
                 }
-                Err(error) => faults.push(((*id).clone(), Fault::new("path", error.to_string()))),
-            }
+                Err(error) => Fault::new("", error.to_string()),
+            };
+            clashes.push(Clash { id: (*id).clone(), about: About::Claim((*claim).to_owned()), fault });
         }
-        faults
+        clashes
     }
 }

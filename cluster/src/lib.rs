@@ -1,5 +1,7 @@
 //! Who else is here: nodes, the links between them, and the receipts they give for each revision.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may spawn, and look at the clock
+
 pub mod envelope;
 pub mod errand;
 pub mod link;

@@ -1,5 +1,7 @@
 //! What is wanted: names, definitions, the catalog, bundles, secrets, settings and the store. Knows no kind by name.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may spawn, and look at the clock
+
 pub mod bundle;
 pub mod catalog;
 pub mod clock;
@@ -18,7 +20,7 @@ pub use clock::Clock;
 pub use definition::{Clear, Definition, Draft, Params, Place};
 pub use fault::{Fault, Faults};
 pub use name::{DefId, Family, KindTag, Name, Revision};
-pub use rules::{Checked, Claim, Need, Pointer, Rules};
+pub use rules::{About, Checked, Claim, Clash, Need, Pointer, Rules};
 pub use secret::{Keyring, Secret};
 pub use store::{Change, CommitError, Note, Store, StoreError};
 pub use units::{Size, Span};

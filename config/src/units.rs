@@ -7,6 +7,9 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+/// The keyword that says in a JSON schema what a text or number is an amount of: `time` or `size`.
+pub const UNIT_KEYWORD: &str = "x-unit";
+
 /// A span of time, written as a number and a unit (`ms`, `s`, `m`, `h`, `d`), such as `10s` or `1m 30s`.
 /// A bare number is seconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,7 +122,7 @@ impl fmt::Debug for Size {
 }
 
 macro_rules! text_or_number {
-    ($type:ident, $description:literal, $pattern:literal) => {
+    ($type:ident, $unit:literal, $description:literal, $pattern:literal) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.collect_str(self)
@@ -156,13 +159,13 @@ macro_rules! text_or_number {
                 true
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": ["string", "integer"], "pattern": $pattern })
+                json_schema!({ "type": ["string", "integer"], "pattern": $pattern, UNIT_KEYWORD: $unit })
             }
         }
     };
 }
-text_or_number!(Span, "a span of time such as 250ms, 10s or 5m", r"^\s*[0-9]+.*$");
-text_or_number!(Size, "a size such as 500kB, 16MB or 2GiB", r"^\s*[0-9]+\s*[kKMGiB]*\s*$");
+text_or_number!(Span, "time", "a span of time such as 250ms, 10s or 5m", r"^\s*[0-9]+.*$");
+text_or_number!(Size, "size", "a size such as 500kB, 16MB or 2GiB", r"^\s*[0-9]+\s*[kKMGiB]*\s*$");
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use std::any::type_name;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -120,7 +121,7 @@ impl Context {
 
     /// A log whose lines carry the cid and the service.
     pub fn logger(&self) -> Logger<'_> {
-        Logger(self)
+        Logger(PhantomData)
     }
 
     /// A connection, by its name in the configuration.
@@ -172,15 +173,15 @@ impl fmt::Debug for Context {
     }
 }
 
-/// A log whose lines carry the cid and the service.
+/// A log whose lines carry the cid and the service: those of the span that every call runs in.
 #[derive(Clone, Copy, Debug)]
-pub struct Logger<'a>(&'a Context);
+pub struct Logger<'a>(PhantomData<&'a Context>);
 
 macro_rules! levels {
     ($($(#[$doc:meta])* $level:ident;)*) => {$(
         $(#[$doc])*
         pub fn $level(&self, message: impl fmt::Display) {
-            tracing::$level!(target: "service", cid = %self.0.cid(), service = self.0.service(), "{message}");
+            tracing::$level!(target: "service", "{message}");
         }
     )*};
 }

@@ -1,5 +1,7 @@
 //! What the author of a service sees: the service attribute, Context, Request, Response, Error and connections.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may spawn, and look at the clock
+
 pub mod cid;
 pub mod connection;
 pub mod context;

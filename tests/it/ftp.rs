@@ -3,6 +3,7 @@
 mod calls;
 mod faults;
 mod large;
+mod outages;
 
 use std::time::Duration;
 
@@ -17,7 +18,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// An engine with the connection `my.ftp` to this server, with these parameters changed.
 async fn engine(server: &FtpServer, changes: Value) -> Engine {
-    let mut params = server.params();
+    engine_to(server.params(), changes).await
+}
+
+/// The same, to what these parameters say.
+async fn engine_to(mut params: Value, changes: Value) -> Engine {
     for (name, value) in changes.as_object().into_iter().flatten() {
         params[name] = value.clone();
     }

@@ -3,6 +3,8 @@
 pub mod certs;
 pub mod engine;
 pub mod ftp;
+pub mod ftp_script;
+pub mod http_servers;
 pub mod kinds;
 pub mod node;
 pub mod process;

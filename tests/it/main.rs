@@ -1,10 +1,15 @@
 //! Tests of the whole system against real servers and clients, in one binary.
 
 #![allow(unreachable_pub)] // a test binary has no outside
+#![allow(clippy::disallowed_methods)] // a test may spawn, and look at the clock
 
+mod cli;
+mod docs;
 mod ftp;
+mod http_connection;
 mod kit;
 mod live;
+mod management;
 mod rest;
 mod rest_limits;
 mod rest_wire;

@@ -5,6 +5,7 @@ mod failure;
 mod listing;
 mod pool;
 mod session;
+mod tickets;
 mod transfer;
 
 use std::path::PathBuf;
@@ -48,8 +49,9 @@ pub struct Params {
     pub password: Option<Secret>,
     /// Whether commands and files are encrypted. Default: `none`.
     ///
-    /// Both forms of TLS encrypt files as well as commands. The TLS session of the commands is resumed for each file,
-    /// as many servers demand.
+    /// Both forms of TLS encrypt files as well as commands. The TLS session of the commands is resumed for each file, as
+    /// many servers demand; nothing needs to be set there. TLS 1.3 and 1.2 are spoken. With a server that hands out
+    /// too few tickets of TLS 1.3 to resume from, such as ProFTPD, only TLS 1.2 is spoken once they have run out.
     #[serde(default)]
     pub tls: Tls,
     /// A PEM file with the CAs that may have signed the server's certificate, on each node. Default: the system's.
@@ -174,12 +176,15 @@ impl Kind for FtpKind {
     }
 
     async fn start(params: Params, start: Start) -> Result<Part> {
+        let config =
+            |versions| tls::client_config_of(versions, params.ca.as_deref(), None, params.tls_verify);
         let tls = match params.tls {
             Tls::None => None,
             form => Some(session::TlsSettings {
                 implicit: form == Tls::Implicit,
+                newest: config(rustls::DEFAULT_VERSIONS)?,
+                tls12: config(tickets::TLS12_ONLY)?,
                 name: params.server_name.unwrap_or_else(|| params.host.clone()),
-                config: tls::client_config(params.ca.as_deref(), None, params.tls_verify)?,
             }),
         };
         let settings = session::Settings {

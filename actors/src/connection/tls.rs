@@ -7,7 +7,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use sdk::{Error, Result};
 
 /// The certificate by which we show the other side who we are.
@@ -25,9 +25,22 @@ pub struct Identity {
 /// # Errors
 /// If a file cannot be read or holds nothing of use, or the system has no CAs at all.
 pub fn client_config(ca: Option<&Path>, identity: Option<&Identity>, verify: bool) -> Result<ClientConfig> {
+    client_config_of(rustls::DEFAULT_VERSIONS, ca, identity, verify)
+}
+
+/// The same, in these versions of TLS only.
+///
+/// # Errors
+/// As [`client_config`].
+pub fn client_config_of(
+    versions: &[&'static SupportedProtocolVersion],
+    ca: Option<&Path>,
+    identity: Option<&Identity>,
+    verify: bool,
+) -> Result<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|e| Error::internal("TLS cannot be set up").because(e))?;
     let builder = match verify {
         true => builder.with_root_certificates(match ca {

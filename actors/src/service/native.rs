@@ -1,6 +1,8 @@
 //! The kind of a service that is compiled into the node. It runs without a definition; one is needed only to switch it
 //! off.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use sdk::{Context, Request, Response, Result, Service, ServiceInfo};
@@ -30,12 +32,15 @@ impl Kind for Native {
     }
 
     async fn start(_: Params, start: Start) -> Result<Part> {
-        let service = start.compiled_in(&start.id.name)?;
-        Ok(Part::Service(std::sync::Arc::new(Compiled(service))))
+        Ok(Part::Service(start.compiled_in(&start.id.name)?))
     }
 }
 
-/// A reference to a compiled-in service, as a part.
+/// A service that the program itself holds, as the registry keeps it.
+pub(crate) fn compiled(service: &'static dyn Service) -> Arc<dyn Service> {
+    Arc::new(Compiled(service))
+}
+
 struct Compiled(&'static dyn Service);
 
 #[async_trait]

@@ -72,6 +72,8 @@ impl Feed {
                 Ok(()) = nudges.changed() => {}
                 Ok(()) = board.changed() => {}
                 () = stopped => {
+                    // The last ones before the stop are told, too.
+                    self.revisions().await?;
                     return self.send(Event::default().event("stopping").data("{}")).await;
                 }
                 else => return Ok(()),

@@ -1,7 +1,5 @@
 //! Tests of the admin API, through its filter.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use config::settings::{Environment, Flags, Settings};
 use http::{Response, StatusCode};
@@ -288,21 +286,19 @@ async fn the_description_holds_every_endpoint_and_every_kind_is_listed() {
 #[tokio::test]
 async fn events_tell_each_revision_and_end_when_the_node_stops() {
     let admin = Admin::start().await;
-    let filter = admin.filter.clone();
-    let token = admin.token();
-    let following = tokio::spawn(async move {
-        // Seen up to nothing: what was there before comes first.
-        let request = warp::test::request().path("/api/v1/events").header("last-event-id", "0");
-        request.header("authorization", token).reply(&filter).await
-    });
-    admin.post("/api/v1/apply", TWO).await;
-    admin.post("/api/v1/apply", TWO.replace("/a", "/b")).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let readiness = admin.filter.clone();
-    admin.node.stop().await;
-    let ready = warp::test::request().path("/readyz").reply(&readiness).await;
-    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let told = following.await.expect("joined");
+    let (filter, token) = (admin.filter.clone(), admin.token());
+    // Seen up to nothing: what was there before comes first.
+    let request = warp::test::request().path("/api/v1/events").header("last-event-id", "0");
+    let following = request.header("authorization", token).reply(&filter);
+    let changing = async {
+        admin.post("/api/v1/apply", TWO).await;
+        admin.post("/api/v1/apply", TWO.replace("/a", "/b")).await;
+        let filter = admin.filter.clone();
+        admin.node.stop().await;
+        let ready = warp::test::request().path("/readyz").reply(&filter).await;
+        assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+    };
+    let (told, ()) = tokio::join!(following, changing);
     assert_eq!(told.headers()["content-type"], "text/event-stream");
     let text = String::from_utf8(told.body().to_vec()).expect("text");
     for part in

@@ -42,7 +42,8 @@ impl Engine {
         let tasks = Tasks::default();
         let store = Arc::new(Memory::new(clock.clone()));
         let registry = Arc::new(Registry::new(&[], &[]).expect("a registry"));
-        let (keyring, live, board) = (Keyring::generate(), Live::new(tasks.clone()), Arc::<Board>::default());
+        let (keyring, live, board) =
+            (Keyring::generate(), Live::new(tasks.clone(), Clock::System), Arc::<Board>::default());
         let reconciler = Reconciler {
             node: "test".parse().expect("a name"),
             store: store.clone(),
@@ -59,12 +60,13 @@ impl Engine {
         Self { store, registry, keyring, board, live, supervisor, _reconciler: reconciler }
     }
 
-    /// What is wrong with a definition, such as `connection/my.ftp` of the type `ftp`.
+    /// What is wrong with a definition, before it is applied.
     pub(crate) fn check(&self, id: &str, kind: &str, params: Value) -> Vec<Fault> {
         self.registry.check(&draft(id, kind, params)).faults
     }
 
-    /// Applies a definition that is right, and waits until the engine has acted on it. Answers what is wrong then.
+    /// Applies a definition that is right, such as `connection/my.ftp` of the kind `connection.ftp`, and waits until the
+    /// engine has acted on it. Answers what is wrong then.
     pub(crate) async fn apply(&self, id: &str, kind: &str, params: Value) -> Vec<Fault> {
         let draft = draft(id, kind, params);
         let checked = self.registry.check(&draft);

@@ -40,6 +40,8 @@ pub(crate) enum Tls {
     No,
     /// By `AUTH TLS`.
     Explicit,
+    /// The same, in version 1.3 and no other. ProFTPD only.
+    Only13,
     /// From the first byte.
     Implicit,
 }
@@ -92,7 +94,7 @@ impl FtpServer {
             params["password"] = PASSWORD.into();
         }
         if self.tls != Tls::No {
-            params["tls"] = if self.tls == Tls::Explicit { "explicit" } else { "implicit" }.into();
+            params["tls"] = if self.tls == Tls::Implicit { "implicit" } else { "explicit" }.into();
             params["ca"] = self.ca().to_string_lossy().into();
         }
         params
@@ -106,6 +108,11 @@ impl FtpServer {
     /// Where one of its files is.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join("files").join(name)
+    }
+
+    /// What it has logged.
+    pub(crate) fn said(&self) -> String {
+        self.process.said()
     }
 
     /// Ends it at once.
@@ -204,11 +211,14 @@ fn proftpd(folder: &Path, port: u16, tls: Tls, idle: u32, certificate: &Certific
     let files = folder.join("files");
     let users = format!("{USER}:{PASSWORD_HASH}:{user}:{user}::{}:/bin/false\n", files.display());
     let users = write(folder, "users", &users);
-    let turns_into = if is_root() { "User nobody\nGroup nogroup\n" } else { "" };
+    let turns_into = match is_root() {
+        true => "User nobody\nGroup nogroup\n".to_owned(),
+        false => format!("User {}\nGroup {}\n", own("-un"), own("-gn")),
+    };
     let mut text = format!(
         "ServerName test\nServerType standalone\nDefaultServer on\nPort {port}\nDefaultAddress 127.0.0.1\n\
          UseIPv6 off\nUseReverseDNS off\n{turns_into}AuthOrder mod_auth_file.c\nAuthUserFile {users}\n\
-         RequireValidShell off\nWtmpLog off\nTransferLog none\nAllowOverwrite on\nAllowStoreRestart on\nDelayEngine off\n\
+         RequireValidShell off\nWtmpLog off\nTransferLog none\nAllowOverwrite on\nAllowStoreRestart on\nDelayEngine off\nControlsEngine off\n\
          TimeoutIdle {idle}\nSystemLog {folder}/proftpd.log\nPidFile {folder}/pid\nScoreboardFile {folder}/score\n",
         users = users.display(),
         folder = folder.display(),
@@ -216,17 +226,24 @@ fn proftpd(folder: &Path, port: u16, tls: Tls, idle: u32, certificate: &Certific
     if tls != Tls::No {
         text += &format!(
             "ModulePath {modules}\nLoadModule mod_tls.c\nTLSEngine on\nTLSRequired on\nTLSLog {folder}/tls.log\n\
-             TLSProtocol TLSv1.2 TLSv1.3\nTLSECCertificateFile {cert}\nTLSECCertificateKeyFile {key}\n{implicit}",
+             TLSProtocol {versions}\nTLSECCertificateFile {cert}\nTLSECCertificateKeyFile {key}\n{implicit}",
             modules = modules.display(),
             folder = folder.display(),
             cert = certificate.certificate.display(),
             key = certificate.key.display(),
+            versions = if tls == Tls::Only13 { "TLSv1.3" } else { "TLSv1.2 TLSv1.3" },
             implicit = if tls == Tls::Implicit { "TLSOptions UseImplicitSSL\n" } else { "" },
         );
     }
     let mut command = Command::new(root);
     command.args(["--nodaemon", "--quiet", "--config"]).arg(write(folder, "proftpd.conf", &text));
     command
+}
+
+/// The name of this user or group.
+fn own(what: &str) -> String {
+    let said = Command::new("id").arg(what).output().expect("a name").stdout;
+    String::from_utf8_lossy(&said).trim().to_owned()
 }
 
 fn pyftpdlib(folder: &Path, port: u16, tls: Tls, idle: u32, certificate: &Certificate) -> Command {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 /// A program of a server that `tests/servers.sh` installs.
 pub(crate) fn installed(server: &str, program: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Where the servers are is the one thing that only the environment of the test knows.
+    #[allow(clippy::disallowed_methods)] // it is no setting of the engine
     let servers = std::env::var_os("ZEUGMA_TEST_SERVERS").map(PathBuf::from);
     let path = servers.unwrap_or_else(|| root.join("target/servers")).join(server).join(program);
     assert!(path.exists(), "{} is not there; run: tests/servers.sh {server}", path.display());
@@ -113,4 +113,17 @@ pub(crate) fn memory() -> (u64, u64) {
         kilobytes * 1024
     };
     (of("VmRSS:"), of("VmHWM:"))
+}
+
+/// Whether this test has the process to itself, as the memory of the process is what it measures. If not, it is run
+/// again in a process of its own, and this call answers false once that has passed.
+pub fn alone(test: &str) -> bool {
+    const ALONE: &str = "ZEUGMA_TEST_ALONE";
+    if ["NEXTEST", ALONE].iter().any(|name| std::env::var_os(name).is_some()) {
+        return true;
+    }
+    let program = std::env::current_exe().expect("this program");
+    let again = Command::new(program).args(["--exact", test]).env(ALONE, "1").output().expect("it runs");
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
+    false
 }

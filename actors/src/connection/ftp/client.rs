@@ -21,8 +21,6 @@ use crate::part::Connection;
 
 /// The longest listing that is read, in bytes.
 const LONGEST_LISTING: u64 = 64 * 1024 * 1024;
-/// How long the server may take to say why it broke off a transfer.
-const LAST_WORD: Duration = Duration::from_secs(1);
 
 const DONE: &[Status] = &[Status::RequestedFileActionOk, Status::CommandOk];
 const MADE: &[Status] = &[Status::PathCreated, Status::RequestedFileActionOk, Status::CommandOk];
@@ -157,21 +155,14 @@ impl Client {
     ) -> Result<u64> {
         let limits = self.limits(deadline);
         let (transfer, mut lease) = self.open(opening, &limits, asked).await?;
-        match send(transfer, &mut data, &limits).await {
+        match send(lease.session(), transfer, &mut data, &limits).await {
             Ok(sent) => {
                 lease.give_back();
                 Ok(sent)
             }
+            Err(Stopped::Server(failure)) => Err(self.error(failure, asked)),
             Err(Stopped::Source(error)) => {
                 Err(Error::internal(format!("the data for {} broke off", asked.what)).because(error))
-            }
-            Err(Stopped::Server(failure)) => {
-                // Servers say why, such as that the disk is full, and then close the connection for the file.
-                let said = match &failure {
-                    Failure::Broken(_) => lease.session().last_word(LAST_WORD).await,
-                    _ => None,
-                };
-                Err(self.error(said.unwrap_or(failure), asked))
             }
         }
     }

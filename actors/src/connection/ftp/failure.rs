@@ -22,6 +22,8 @@ pub(super) enum Failure {
     Late,
     /// There is no connection to be had.
     Unreachable(String),
+    /// There is a connection, but no TLS on it.
+    NoTls(String),
     /// The server took longer than `connect_timeout` to make one.
     UnreachableInTime(Duration),
     /// The server does not let this user in.
@@ -72,7 +74,7 @@ impl Asked {
 impl Failure {
     /// Whether the server itself seems to be away, not just one connection or one file.
     pub(super) fn says_away(&self) -> bool {
-        matches!(self, Self::Slow | Self::Unreachable(_) | Self::UnreachableInTime(_))
+        matches!(self, Self::Slow | Self::Unreachable(_) | Self::NoTls(_) | Self::UnreachableInTime(_))
     }
 
     /// The error for the caller. `server` names the other side, without any secret.
@@ -91,6 +93,7 @@ impl Failure {
             Self::Slow => Error::timeout(format!("{server} did not answer {what} in time")),
             Self::Late => Error::timeout(format!("the time for {what} at {server} is over")),
             Self::Unreachable(why) => Error::upstream(format!("{server} cannot be reached: {why}")),
+            Self::NoTls(why) => Error::upstream(format!("there is no TLS with {server}: {why}")),
             Self::UnreachableInTime(limit) => {
                 Error::timeout(format!("{server} cannot be reached: no connection within {limit:?}"))
             }

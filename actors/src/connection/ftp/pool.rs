@@ -18,6 +18,8 @@ const WAITING_PER_CONNECTION: usize = 25;
 const CHECK_AFTER: Duration = Duration::from_secs(10);
 /// For how long a password that was refused is not sent again.
 const LOGIN_PAUSE: Duration = Duration::from_secs(30);
+/// How long a probe waits for a connection that is not in use.
+const BUSY: Duration = Duration::from_secs(1);
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -34,11 +36,13 @@ pub(super) struct Pool {
     open: Arc<()>,
     /// When a login was refused last, and how.
     refused: Mutex<Option<(Instant, String)>>,
-    /// When the server was heard of last, on any connection.
-    heard: Mutex<Option<Instant>>,
     waiting: AtomicUsize,
     connects: AtomicU64,
     reused: AtomicU64,
+    /// Whether only TLS 1.2 is spoken from now on.
+    tls12: AtomicBool,
+    /// Whether the server does not speak it.
+    no_tls12: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -61,10 +65,11 @@ impl Pool {
             idle: Mutex::default(),
             open: Arc::default(),
             refused: Mutex::default(),
-            heard: Mutex::default(),
             waiting: AtomicUsize::new(0),
             connects: AtomicU64::new(0),
             reused: AtomicU64::new(0),
+            tls12: AtomicBool::new(false),
+            no_tls12: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         })
     }
@@ -77,6 +82,14 @@ impl Pool {
     /// A connection, an idle one if there is one of use.
     pub(super) async fn lease(self: &Arc<Self>, limits: &Limits) -> Result<Lease, Failure> {
         let permit = self.permit(limits.deadline).await?;
+        self.lease_with(permit, limits).await
+    }
+
+    async fn lease_with(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        limits: &Limits,
+    ) -> Result<Lease, Failure> {
         while let Some(mut session) = self.pop() {
             if session.used.elapsed() > self.settings.idle || !session.is_quiet().await {
                 continue;
@@ -102,38 +115,30 @@ impl Pool {
 
     /// Asks the server for a sign of life, on each idle connection; without one, on a new one.
     pub(super) async fn ping(self: &Arc<Self>, limits: &Limits) -> Result<(), Failure> {
+        let soon = limits.deadline.min(Instant::now() + BUSY);
+        let Ok(permit) = self.permit(soon).await else {
+            // All are in use, and each of those calls finds out by itself whether the server is there.
+            return Ok(());
+        };
         let mut alive = false;
         let idle = self.idle().len();
-        for _ in 0..idle.max(1) {
-            let Ok(permit) = self.permits.clone().try_acquire_owned() else {
-                // All are in use. What is heard of the server there is as good as an answer.
-                let heard = *lock(&self.heard);
-                let lately = heard.is_some_and(|at| at.elapsed() < self.settings.timeout);
-                return if alive || lately { Ok(()) } else { Err(Failure::Slow) };
-            };
-            let oldest = {
-                let mut idle = self.idle();
-                if idle.is_empty() { None } else { Some(idle.remove(0)) }
-            };
-            let mut session = match oldest {
-                Some(old) if old.used.elapsed() > self.settings.idle => {
-                    drop(timeout(GOODBYE, old.quit()).await);
-                    continue;
-                }
-                Some(session) => session,
-                None => break,
-            };
+        for _ in 0..idle {
+            let Some(mut session) = self.pop_oldest() else { break };
+            if session.used.elapsed() > self.settings.idle {
+                drop(timeout(GOODBYE, session.quit()).await); // it is closed either way
+                continue;
+            }
             match limits.step(session.noop()).await {
                 Ok(()) => {
                     alive = true;
-                    Lease { pool: self.clone(), session, reused: true, permit }.put_back();
+                    self.keep(session);
                 }
                 Err(silent @ (Failure::Slow | Failure::Late)) => return Err(silent),
-                Err(_) => {}
+                Err(_) => {} // the server has closed this one; that says nothing about the others
             }
         }
         if !alive {
-            self.lease(limits).await?.give_back();
+            self.lease_with(permit, limits).await?.give_back();
         }
         Ok(())
     }
@@ -157,11 +162,6 @@ impl Pool {
         drop(timeout(GOODBYE, join_all(idle.into_iter().map(Session::quit))).await);
     }
 
-    /// Notes that the server was heard of.
-    pub(super) fn hear(&self) {
-        *lock(&self.heard) = Some(Instant::now());
-    }
-
     async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Ok(permit);
@@ -183,11 +183,17 @@ impl Pool {
         {
             return Err(Failure::NotLetIn(why.clone()));
         }
-        let outcome = Session::open(&self.settings, &self.open, deadline).await;
+        let open = |tls12| Session::open(&self.settings, tls12, &self.open, deadline);
+        let tls12 = self.tls12.load(Ordering::Relaxed);
+        let mut outcome = open(tls12).await;
+        if tls12 && matches!(&outcome, Err(Failure::NoTls(_))) {
+            self.no_tls12.store(true, Ordering::Relaxed);
+            self.tls12.store(false, Ordering::Relaxed);
+            outcome = open(false).await;
+        }
         match &outcome {
             Ok(_) => {
                 self.connects.fetch_add(1, Ordering::Relaxed);
-                self.hear();
                 *lock(&self.refused) = None;
             }
             // While others are let in, it is their number that the server does not like.
@@ -201,6 +207,23 @@ impl Pool {
 
     fn pop(&self) -> Option<Session> {
         self.idle().pop()
+    }
+
+    fn pop_oldest(&self) -> Option<Session> {
+        let mut idle = self.idle();
+        (!idle.is_empty()).then(|| idle.remove(0))
+    }
+
+    /// Puts a connection among the idle ones, unless it is of no more use.
+    fn keep(&self, session: Session) {
+        if session.is_spent() {
+            self.tls12.store(!self.no_tls12.load(Ordering::Relaxed), Ordering::Relaxed);
+            return;
+        }
+        let mut idle = self.idle();
+        if !self.closed.load(Ordering::SeqCst) {
+            idle.push(session);
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Session>> {
@@ -222,26 +245,11 @@ impl Lease {
         Ok(Self { pool, session, reused: false, permit })
     }
 
-    /// Notes that the server was heard of.
-    pub(super) fn hear(&self) {
-        self.pool.hear();
-    }
-
     /// The connection is as it was: the next call may have it.
-    pub(super) fn give_back(mut self) {
-        self.session.used = Instant::now();
-        self.put_back();
-    }
-
-    /// The same, without counting as use.
-    fn put_back(self) {
-        let Self { pool, session, permit, .. } = self;
-        pool.hear();
-        let mut idle = pool.idle();
-        if !pool.closed.load(Ordering::SeqCst) {
-            idle.push(session);
-        }
-        drop(idle);
+    pub(super) fn give_back(self) {
+        let Self { pool, mut session, permit, .. } = self;
+        session.used = Instant::now();
+        pool.keep(session);
         drop(permit); // only now: whoever gets it finds the connection
     }
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use config::Secret;
 use futures_util::FutureExt as _;
 use rustls::ClientConfig;
-use rustls::client::Resumption;
-use suppaftp::tokio::{AsyncRustlsConnector, AsyncRustlsFtpStream, AsyncRustlsStream, TransferStream};
+use suppaftp::tokio::{AsyncRustlsFtpStream, AsyncRustlsStream, TransferStream};
 use suppaftp::types::{FileType, Response};
 use suppaftp::{FtpError, FtpResult, Status};
 use tokio::net::TcpStream;
@@ -18,14 +17,11 @@ use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
 use super::failure::{Failure, text_of};
+use super::tickets::Tickets;
 use super::{Mode, PassiveAddress};
 
 /// The stream of one file or listing.
 pub(super) type Transfer = TransferStream<AsyncRustlsStream>;
-
-/// How many TLS sessions a connection remembers. Each server has one name, and servers hand out a few tickets at a
-/// time.
-const TLS_TICKETS: usize = 8;
 
 /// What every connection is made with.
 pub(super) struct Settings {
@@ -46,17 +42,8 @@ pub(super) struct Settings {
 pub(super) struct TlsSettings {
     pub(super) implicit: bool,
     pub(super) name: String,
-    pub(super) config: ClientConfig,
-}
-
-impl TlsSettings {
-    /// A connector for one connection and its transfers. They share TLS sessions with each other and with nobody
-    /// else: servers let a transfer in only with a session of the very connection that asked for it.
-    fn connector(&self) -> AsyncRustlsConnector {
-        let mut config = self.config.clone();
-        config.resumption = Resumption::in_memory_sessions(TLS_TICKETS);
-        tokio_rustls::TlsConnector::from(Arc::new(config)).into()
-    }
+    pub(super) newest: ClientConfig,
+    pub(super) tls12: ClientConfig,
 }
 
 /// How long a call may take, as a whole and for each step.
@@ -99,30 +86,33 @@ pub(super) struct Session {
     pub(super) heard: Instant,
     /// When somebody used it last.
     pub(super) used: Instant,
+    tickets: Arc<Tickets>,
     /// See the pool's field of this name.
     _open: Arc<()>,
 }
 
 impl Session {
-    /// Connects and logs in.
+    /// Connects and logs in, with TLS 1.2 at most if so asked.
     pub(super) async fn open(
         settings: &Settings,
+        tls12: bool,
         open: &Arc<()>,
         deadline: Instant,
     ) -> Result<Self, Failure> {
         let limit = Instant::now() + settings.connect_timeout;
-        match timeout_at(limit.min(deadline), Self::connect(settings, open)).await {
+        match timeout_at(limit.min(deadline), Self::connect(settings, tls12, open)).await {
             Ok(outcome) => outcome,
             Err(_) if deadline < limit => Err(Failure::Late),
             Err(_) => Err(Failure::UnreachableInTime(settings.connect_timeout)),
         }
     }
 
-    async fn connect(settings: &Settings, open: &Arc<()>) -> Result<Self, Failure> {
-        let (stream, peer) = greet(settings).await.map_err(|error| match error {
+    async fn connect(settings: &Settings, tls12: bool, open: &Arc<()>) -> Result<Self, Failure> {
+        let tickets = Tickets::new();
+        let (stream, peer) = greet(settings, tls12, &tickets).await.map_err(|error| match error {
             FtpError::ConnectionError(e) => Failure::Unreachable(e.to_string()),
             FtpError::UnexpectedResponse(answer) => Failure::Unreachable(text_of(&answer)),
-            FtpError::SecureError(e) => Failure::Unreachable(format!("TLS: {e}")),
+            FtpError::SecureError(e) => Failure::NoTls(e),
             other => Failure::Unreachable(other.to_string()),
         })?;
         let mut stream = with_mode(stream, settings, peer);
@@ -147,7 +137,7 @@ impl Session {
         }
         stream.transfer_type(FileType::Binary).await?;
         let now = Instant::now();
-        let mut session = Self { stream, mlsd: false, heard: now, used: now, _open: open.clone() };
+        let mut session = Self { stream, mlsd: false, heard: now, used: now, tickets, _open: open.clone() };
         session.learn().await?;
         Ok(session)
     }
@@ -175,6 +165,11 @@ impl Session {
     /// Whether the server has said nothing since the last answer. If it has, that was a goodbye.
     pub(super) async fn is_quiet(&self) -> bool {
         self.stream.get_ref().await.peek(&mut [0]).now_or_never().is_none()
+    }
+
+    /// Whether it can have no more transfers over TLS.
+    pub(super) fn is_spent(&self) -> bool {
+        self.tickets.are_spent()
     }
 
     /// Sends one command and waits for its answer.
@@ -218,7 +213,7 @@ impl Session {
         opened
     }
 
-    /// What the server says about a transfer that broke off, if it says something soon.
+    /// What the server says about a transfer that broke off and is not dropped yet, if it says something soon.
     pub(super) async fn last_word(&mut self, limit: Duration) -> Option<Failure> {
         let expect = &[Status::ClosingDataConnection];
         match timeout(limit, self.stream.read_response_in(expect)).await {
@@ -240,18 +235,23 @@ impl Session {
 }
 
 /// Up to the greeting, and with TLS if it is wanted.
-async fn greet(settings: &Settings) -> FtpResult<(AsyncRustlsFtpStream, IpAddr)> {
+async fn greet(
+    settings: &Settings,
+    tls12: bool,
+    tickets: &Arc<Tickets>,
+) -> FtpResult<(AsyncRustlsFtpStream, IpAddr)> {
     let address = (settings.host.as_str(), settings.port);
+    let connector = |tls: &TlsSettings| tickets.connector(if tls12 { &tls.tls12 } else { &tls.newest });
     let stream = match &settings.tls {
         Some(tls) if tls.implicit => {
-            AsyncRustlsFtpStream::connect_secure_implicit(address, tls.connector(), &tls.name).await?
+            AsyncRustlsFtpStream::connect_secure_implicit(address, connector(tls), &tls.name).await?
         }
         tls => {
             let socket = TcpStream::connect(address).await.map_err(FtpError::ConnectionError)?;
             let stream = AsyncRustlsFtpStream::connect_with_stream(socket).await?;
             match tls {
                 None => stream,
-                Some(tls) => stream.into_secure(tls.connector(), &tls.name).await?,
+                Some(tls) => stream.into_secure(connector(tls), &tls.name).await?,
             }
         }
     };

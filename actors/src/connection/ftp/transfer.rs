@@ -4,6 +4,7 @@ use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sdk::connection::ftp::ByteStream;
@@ -13,11 +14,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::failure::{Asked, Failure};
 use super::pool::Lease;
-use super::session::{Limits, Transfer};
+use super::session::{Limits, Session, Transfer};
 use crate::line::Line;
 
 /// How much is read at a time on the way up.
 const CHUNK: usize = 64 * 1024;
+/// How long the server may take to say why it broke off a transfer.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Why a file did not get there.
 pub(super) enum Stopped {
@@ -34,7 +37,12 @@ impl From<Failure> for Stopped {
 }
 
 /// Sends all of `data` and waits until the server confirms that it has it.
-pub(super) async fn send(transfer: Transfer, data: &mut ByteStream, limits: &Limits) -> Result<u64, Stopped> {
+pub(super) async fn send(
+    session: &mut Session,
+    transfer: Transfer,
+    data: &mut ByteStream,
+    limits: &Limits,
+) -> Result<u64, Stopped> {
     let mut upload = Upload(Some(transfer));
     let mut chunk = vec![0; CHUNK];
     let mut sent = 0;
@@ -44,7 +52,16 @@ pub(super) async fn send(transfer: Transfer, data: &mut ByteStream, limits: &Lim
             break;
         }
         let broken = |e: io::Error| Failure::Broken(e.to_string());
-        limits.step(async { transfer.write_all(&chunk[..read]).await.map_err(broken) }).await?;
+        let written = limits.step(async { transfer.write_all(&chunk[..read]).await.map_err(broken) }).await;
+        if let Err(failure) = written {
+            // A server that has had enough, because the disk is full, closes the connection for the file and says why on
+            // the other one. It must be asked before the transfer is dropped, which would skip that answer.
+            let said = match &failure {
+                Failure::Broken(_) => session.last_word(LAST_WORD).await,
+                _ => None,
+            };
+            return Err(said.unwrap_or(failure).into());
+        }
         sent += read as u64;
     }
     if let Some(transfer) = upload.0.take() {
@@ -109,9 +126,6 @@ impl Download {
                     let before = buf.filled().len();
                     let read = ready!(Pin::new(transfer).poll_read(cx, buf));
                     read.map_err(|e| Failure::Broken(e.to_string()))?;
-                    if let Some(lease) = &self.lease {
-                        lease.hear();
-                    }
                     if buf.filled().len() > before {
                         return Poll::Ready(Ok(()));
                     }

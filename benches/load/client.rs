@@ -1,0 +1,105 @@
+//! The client of the load harness: keep-alive connections that each send one request after another.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// What one round of one server gave.
+pub struct Sample {
+    pub per_second: f64,
+    pub p50_us: f64,
+    pub p99_us: f64,
+    /// User and system time of the server, per request.
+    pub cpu_us: f64,
+}
+
+/// The middle one.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut all: Vec<f64> = values.collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Loads the server at `address`, whose process is `pid`, for this time.
+#[allow(clippy::cast_precision_loss, clippy::disallowed_methods)] // figures for people; a program of its own
+pub fn load(address: &str, pid: u32, variant: &str, connections: usize, time: Duration) -> Sample {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let request = request(variant);
+    runtime.block_on(async {
+        let before = cpu_ticks(pid);
+        let begun = Instant::now();
+        let end = begun + time;
+        let tasks: Vec<_> = (0..connections)
+            .map(|_| tokio::spawn(client(address.to_owned(), request.clone(), end)))
+            .collect();
+        let mut latencies = Vec::new();
+        for task in tasks {
+            latencies.extend(task.await.expect("a client"));
+        }
+        let (took, ticks) = (begun.elapsed(), cpu_ticks(pid) - before);
+        latencies.sort_unstable();
+        let count = latencies.len();
+        let at = |share: f64| latencies[((count - 1) as f64 * share) as usize] as f64 / 1000.0;
+        Sample {
+            per_second: count as f64 / took.as_secs_f64(),
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            cpu_us: ticks as f64 * 10_000.0 / count as f64, // 100 ticks a second on Linux
+        }
+    })
+}
+
+/// The same request for all: about 200 bytes, a JSON object.
+fn request(variant: &str) -> Vec<u8> {
+    let body = format!(r#"{{"cust_id": 17, "verbose": true, "note": "{}"}}"#, "x".repeat(150));
+    // clerk:s3cret
+    let authorization = match variant {
+        "basic" | "hashed" => "authorization: Basic Y2xlcms6czNjcmV0\r\n",
+        _ => "",
+    };
+    let path = if variant == "routes" { "/customer5000/x" } else { "/customer" };
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{authorization}content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// One connection until `end`; returns the latency of each request in nanoseconds.
+#[allow(clippy::disallowed_methods)] // real time is what is measured
+async fn client(address: String, request: Vec<u8>, end: Instant) -> Vec<u64> {
+    let mut stream = TcpStream::connect(&address).await.expect("a connection");
+    stream.set_nodelay(true).expect("no delay");
+    let (mut latencies, mut buffer) = (Vec::with_capacity(100_000), Vec::with_capacity(4096));
+    while Instant::now() < end {
+        let begun = Instant::now();
+        stream.write_all(&request).await.expect("sent");
+        buffer.clear();
+        loop {
+            assert!(stream.read_buf(&mut buffer).await.expect("read") > 0, "the server has hung up");
+            if let Some(length) = whole(&buffer) {
+                assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer));
+                assert_eq!(buffer.len(), length);
+                break;
+            }
+        }
+        latencies.push(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    }
+    latencies
+}
+
+/// The length of a whole response, once it is there.
+fn whole(buffer: &[u8]) -> Option<usize> {
+    let head = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&buffer[..head]).ok()?;
+    let length = text.lines().find_map(|l| l.strip_prefix("content-length: "))?.parse::<usize>().ok()?;
+    (buffer.len() >= head + length).then_some(head + length)
+}
+
+/// User and system time of a process, in ticks.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    let fields: Vec<&str> = stat.rsplit_once(") ").expect("a stat line").1.split(' ').collect();
+    [11, 12].iter().filter_map(|i| fields.get(*i)?.parse::<u64>().ok()).sum()
+}

@@ -1,0 +1,101 @@
+//! The load harness: bare hyper and the engine's paths on the same work in one run, by CPU per request.
+//!
+//! `cargo bench --bench load` runs everything; `-- --seconds 5 --rounds 3 --connections 32` changes the measure. Each
+//! server is a process of its own, so that its CPU time is its own; the rounds go through all servers in turn, so
+//! that a machine whose speed drifts hurts them all alike. The figure to compare is CPU per request.
+
+#![allow(missing_docs, unreachable_pub)] // a program, not a library
+
+mod client;
+mod figures;
+mod serve;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use client::Sample;
+
+/// What is served, in the order of the table. The first one is the reference.
+const VARIANTS: [(&str, &str); 7] = [
+    ("hyper", "bare hyper, body collected and echoed"),
+    ("rest", "REST channel, JSON service"),
+    ("basic", "REST channel, JSON service, basic auth"),
+    ("hashed", "REST channel, JSON service, basic auth by argon2 hash"),
+    ("actor", "REST channel, JSON service behind one ractor actor"),
+    ("raw", "REST channel, raw echo service"),
+    ("routes", "REST channel, JSON service, among 10,000 routes"),
+];
+
+/// A server in a process of its own.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(variant: &str) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .args(["--serve", variant])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its address");
+        Self { child, address: line.trim().to_owned() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It is only to be gone.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1));
+    if let Some(variant) = value("--serve") {
+        return serve::serve(variant);
+    }
+    let number = |name, default: usize| value(name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let (seconds, rounds, connections) =
+        (number("--seconds", 3), number("--rounds", 5), number("--connections", 32));
+    let only = value("--only");
+
+    let chosen: Vec<_> =
+        VARIANTS.iter().filter(|(name, _)| only.is_none_or(|o| o == name || *name == "hyper")).collect();
+    let servers: Vec<Server> = chosen.iter().map(|(name, _)| Server::start(name)).collect();
+    let mut samples: Vec<Vec<Sample>> = chosen.iter().map(|_| Vec::new()).collect();
+    for round in 0..=rounds {
+        for ((server, (name, _)), samples) in servers.iter().zip(&chosen).zip(&mut samples) {
+            let time =
+                if round == 0 { Duration::from_millis(700) } else { Duration::from_secs(seconds as u64) };
+            let sample = client::load(&server.address, server.child.id(), name, connections, time);
+            if round > 0 {
+                samples.push(sample); // the first round only warms up
+            }
+        }
+    }
+    println!("{connections} connections, {rounds} rounds of {seconds} s each; medians of the rounds\n");
+    println!("{:55} {:>9} {:>9} {:>9} {:>12} {:>7}", "", "req/s", "p50 us", "p99 us", "CPU us/req", "ratio");
+    let reference = client::median(samples[0].iter().map(|s| s.cpu_us));
+    for ((_, what), samples) in chosen.iter().zip(&samples) {
+        let of = |f: fn(&Sample) -> f64| client::median(samples.iter().map(f));
+        println!(
+            "{what:55} {:>9.0} {:>9.0} {:>9.0} {:>12.2} {:>7.2}",
+            of(|s| s.per_second),
+            of(|s| s.p50_us),
+            of(|s| s.p99_us),
+            of(|s| s.cpu_us),
+            of(|s| s.cpu_us) / reference,
+        );
+    }
+    drop(servers);
+    if only.is_none() {
+        figures::print();
+    }
+}
