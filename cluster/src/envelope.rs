@@ -22,8 +22,10 @@ pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 pub const MAX_KEY: usize = 200;
 /// The largest head; anything longer is no head of ours.
 const MAX_HEAD: usize = 4096;
-/// The longest text of a failure that goes into a head, in bytes.
-const MAX_TEXT: usize = 2048;
+/// The longest sentence that goes into a head, in bytes.
+pub const MAX_TEXT: usize = 2048;
+/// The longest word that goes into a head, in bytes.
+pub const MAX_WORD: usize = 64;
 /// Stands where a version would, in the answer to a version that is not spoken.
 const REFUSAL: u16 = 0;
 
@@ -229,10 +231,10 @@ pub fn refuse_version(spoken: Versions) -> Vec<u8> {
     [REFUSAL, spoken.oldest, spoken.newest].iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// `text` as long as it fits into a head.
-pub fn short(mut text: String) -> String {
-    if text.len() > MAX_TEXT {
-        text.truncate(text.floor_char_boundary(MAX_TEXT));
+/// `text`, cut off where it is longer than `most` bytes.
+pub fn short(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
         text.push('…');
     }
     text

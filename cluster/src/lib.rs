@@ -3,9 +3,11 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may spawn, and look at the clock
 
 pub mod envelope;
+pub mod errand;
 pub mod link;
 pub mod receipt;
 
+pub use errand::{Dispatch, Errand, Errands, NodeAnswer, Outcome};
 pub use link::ractor::RactorLinks;
 pub use link::settings::{Identity, Limits, LinkSettings, StartError, Transport};
 pub use link::{

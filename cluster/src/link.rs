@@ -7,6 +7,8 @@ mod parts;
 pub mod ractor;
 pub mod settings;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::fmt;

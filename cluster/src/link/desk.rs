@@ -11,7 +11,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::envelope::{
-    Envelope, EnvelopeError, Head, Kind, MAX_PART, Refusal, Versions, refuse_version, short,
+    Envelope, EnvelopeError, Head, Kind, MAX_PART, MAX_TEXT, MAX_WORD, Refusal, Versions, refuse_version,
+    short,
 };
 use crate::link::parts::Store;
 use crate::link::settings::Limits;
@@ -56,6 +57,11 @@ impl Desk {
         *self.handler.lock().unwrap_or_else(PoisonError::into_inner) = Some(handler);
     }
 
+    /// Refuses calls from now on; those under way go on.
+    pub(crate) fn close(&self) {
+        *self.handler.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Answers a frame. Every frame has an answer: one that is left without one costs its sender the whole deadline.
     pub(crate) fn take(self: &Arc<Self>, frame: Vec<u8>) -> Answer {
         let first = frame.first_chunk::<2>().map_or(0, |version| u16::from_be_bytes(*version));
@@ -71,7 +77,11 @@ impl Desk {
             }
             Err(error) => {
                 tracing::warn!(%error, "an envelope cannot be read");
-                return Answer::Now(self.refuse(first, 0, Refusal::Garbled(short(error.to_string()))));
+                return Answer::Now(self.refuse(
+                    first,
+                    0,
+                    Refusal::Garbled(short(error.to_string(), MAX_TEXT)),
+                ));
             }
         };
         let id = envelope.head.id;
@@ -127,7 +137,7 @@ impl Desk {
     ) -> Result<Answer, Refusal> {
         let handler = self.handler.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let handler = handler.ok_or_else(|| {
-            Refusal::Failed(Failure::new("unavailable", "the node has only just started; try again"))
+            Refusal::Failed(Failure::new("unavailable", "the node is just starting or stopping"))
         })?;
         let permit = Arc::clone(&self.handled).try_acquire_owned().map_err(|_| Refusal::Busy)?;
         let desk = Arc::clone(self);
@@ -139,7 +149,10 @@ impl Desk {
             let outcome = match tokio::time::timeout_at(until, handling).await {
                 Ok(Ok(outcome)) => outcome.map_err(|failure| {
                     let Failure { kind, message } = failure;
-                    Refusal::Failed(Failure { kind: short(kind), message: short(message) })
+                    Refusal::Failed(Failure {
+                        kind: short(kind, MAX_WORD),
+                        message: short(message, MAX_TEXT),
+                    })
                 }),
                 Ok(Err(_)) => {
                     tracing::error!(from = %source, "the handler of errands panicked");

@@ -91,7 +91,9 @@ pub(crate) enum Reason {
     Incarnation,
     #[error("the other side is the one to dial")]
     Direction,
-    #[error("the greeting makes no sense")]
+    #[error("the certificate bears another name")]
+    Certificate,
+    #[error("the greeting makes no sense; perhaps only one side uses TLS")]
     Garbled,
 }
 

@@ -11,7 +11,7 @@ mod sessions;
 mod tend;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -83,7 +83,7 @@ impl RactorLinks {
             caller: Caller::new(me.clone(), limits),
             sessions,
             peers: Peers::new(me.clone(), limits, clock),
-            server: Mutex::new(None),
+            actors: Mutex::new(None),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             runtime: tokio::runtime::Handle::current(),
@@ -153,20 +153,24 @@ impl Links for RactorLinks {
     }
 
     async fn stop(&self, limit: Duration) {
+        // The links stay until what is under way has been answered.
+        self.desk.close();
         self.hub.stop.cancel();
-        self.hub.sessions.end_all();
-        let server = self.hub.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(server) = server {
-            server.stop(None);
-        }
         self.hub.tasks.close();
         if timeout(limit, self.hub.tasks.wait()).await.is_err() {
             tracing::warn!(left = self.hub.tasks.len(), "errands of other nodes are left unfinished");
         }
+        self.hub.end();
     }
 }
 
-/// The two actors that a node has for its links.
+impl Drop for RactorLinks {
+    fn drop(&mut self) {
+        self.hub.end();
+    }
+}
+
+/// The two actors of the links, and what tells when they end.
 struct Actors {
     server: (ActorRef<NodeServerMessage>, JoinHandle<()>),
     gateway: (ActorRef<Exchange>, JoinHandle<()>),
@@ -204,7 +208,7 @@ impl Actors {
         let subscription = Box::new(Events(Arc::clone(&hub.sessions)));
         let subscribe = NodeServerMessage::SubscribeToEvents { id: "links".into(), subscription };
         server.0.cast(subscribe).map_err(|e| failed(&e))?;
-        *hub.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server.0.clone());
+        *hub.actors() = Some((server.0.clone(), gateway.0.clone()));
         Ok(Self { server, gateway })
     }
 }
@@ -217,7 +221,7 @@ async fn supervise(hub: Arc<Hub>, desk: Arc<Desk>, mut actors: Actors) {
             _ = &mut actors.gateway.1 => {}
         }
         tracing::error!("an actor of the links has ended; both are started anew");
-        *hub.server.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *hub.actors() = None;
         actors.server.0.stop(None);
         actors.gateway.0.stop(None);
         hub.sessions.end_all();

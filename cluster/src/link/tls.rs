@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
@@ -67,7 +65,7 @@ impl Tls {
             algorithms: provider.signature_verification_algorithms,
             name: name.clone(),
         });
-        let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider) as Arc<CryptoProvider>)
+        let mut client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(|e| fault("certificate")(&e))?
             .dangerous() // the verifier checks the chain and, if one is set, the name
@@ -82,23 +80,32 @@ impl Tls {
         })
     }
 
-    /// The server's side. The caller sets the deadline.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<Box<dyn Stream>> {
+    /// The server's side, and whether the client's certificate bears the name of the cluster: the verifier of clients
+    /// knows no names. The caller sets the deadline.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<(Box<dyn Stream>, bool)> {
         let stream = self.acceptor.accept(stream).await?;
-        if let Some(name) = &self.name {
-            // The verifier of clients knows no names.
+        let named = self.name.as_ref().is_none_or(|name| {
             let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let shown = shown.ok_or_else(|| std::io::Error::other("no certificate was shown"))?;
-            let parsed = ParsedCertificate::try_from(shown).map_err(std::io::Error::other)?;
-            verify_server_name(&parsed, name).map_err(std::io::Error::other)?;
-        }
-        Ok(Box::new(stream))
+            let parsed = shown.and_then(|shown| ParsedCertificate::try_from(shown).ok());
+            parsed.is_some_and(|parsed| verify_server_name(&parsed, name).is_ok())
+        });
+        Ok((Box::new(stream), named))
     }
 
     /// The client's side. The caller sets the deadline.
     pub(crate) async fn connect(&self, stream: TcpStream) -> std::io::Result<Box<dyn Stream>> {
         let name = ServerName::try_from(NO_NAME).map_err(std::io::Error::other)?;
         Ok(Box::new(self.connector.connect(name, stream).await?))
+    }
+}
+
+/// What the other side says of our certificate, if that is what an error on the stream is about.
+pub(crate) fn refused_certificate(error: &std::io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => {
+            Some(format!("the other side refuses the certificate of this node ({alert:?})"))
+        }
+        _ => None,
     }
 }
 

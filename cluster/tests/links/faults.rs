@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::kit::{Node, introduce, linked, name, start};
+use crate::kit::{Node, SOON, introduce, linked, name, start};
 use crate::node::{Order, Start};
 
 #[tokio::test]
@@ -16,8 +17,9 @@ async fn a_killed_node_fails_calls_at_once_and_its_next_start_is_linked() {
         let held = one.tell(Order::Call(name(victim), "hold".into(), 0, 9_000));
         let (held, died) = tokio::join!(held, async {
             one.call(victim, "who").await; // the one that is held is there by now
+            let died = Instant::now();
             other.kill().await;
-            Instant::now()
+            died
         });
         assert_eq!(held["kind"], "lost", "{held}");
         let after = died.elapsed();
@@ -73,6 +75,18 @@ async fn silent_connections_do_not_keep_others_out() {
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert_eq!(a.call("b", "who").await["ok"], "a 1");
     assert_eq!(silent.len(), 100);
+}
+
+#[tokio::test]
+async fn nobody_gets_in_by_the_port_of_the_node_server() {
+    let b = Node::start(start("b")).await;
+    let ports = b.listens();
+    assert_eq!(ports.len(), 2, "ours and that of the node server: {ports:?}");
+    let inner = ports.into_iter().find(|port| !b.address.ends_with(&format!(":{port}"))).expect("the other");
+    let mut stream = TcpStream::connect(("127.0.0.1", inner)).await.expect("connects");
+    let read = timeout(SOON, stream.read(&mut [0; 16])).await.expect("it is closed");
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    b.until_logged("not greeted").await;
 }
 
 #[tokio::test]

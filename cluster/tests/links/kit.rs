@@ -147,12 +147,42 @@ impl Node {
         (self.start.node.clone(), self.start.incarnation, self.address.clone())
     }
 
+    /// Waits until the log says so.
+    pub(crate) async fn until_logged(&self, text: &str) {
+        let begun = Instant::now();
+        while !self.log().contains(text) {
+            assert!(begun.elapsed() < SOON, "{text} is not in\n{}", self.log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("a lock").clone()
     }
 
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("killed");
+    }
+
+    /// The TCP ports on which the process listens.
+    pub(crate) fn listens(&self) -> Vec<u16> {
+        let process = format!("/proc/{}", self.child.id().expect("it runs"));
+        let files = std::fs::read_dir(format!("{process}/fd")).expect("its files");
+        let open: Vec<String> = files
+            .flatten()
+            .flat_map(|file| std::fs::read_link(file.path()))
+            .map(|target| target.display().to_string())
+            .collect();
+        let table = std::fs::read_to_string(format!("{process}/net/tcp")).expect("the sockets");
+        let listening = |line: &str| {
+            // Address, state and inode are the second, the fourth and the tenth column; 0A is "listening".
+            let column: Vec<&str> = line.split_whitespace().collect();
+            let port =
+                column.get(1)?.split_once(':').and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
+            let ours = open.contains(&format!("socket:[{}]", column.get(9)?));
+            port.filter(|_| ours && column[3] == "0A")
+        };
+        table.lines().filter_map(listening).collect()
     }
 
     /// Sends a signal, such as `STOP`.

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::link::hello::HelloError;
+use crate::link::hello::{Greeted, HelloError, Reason};
 use crate::link::ractor::hub::Hub;
 use crate::link::settings::is_private;
 use crate::link::socket::{Stream, tune};
@@ -65,20 +65,23 @@ async fn welcome(hub: Arc<Hub>, stream: TcpStream, from: SocketAddr) {
     }
 }
 
-type Greeting = Option<(Box<dyn Stream>, crate::link::hello::Greeted)>;
+type Greeting = Option<(Box<dyn Stream>, Greeted)>;
 
 async fn greet(hub: &Hub, stream: TcpStream, from: SocketAddr) -> Result<Greeting, String> {
     tune(&stream).map_err(|e| e.to_string())?;
-    let mut stream: Box<dyn Stream> = match &hub.tls {
+    let (mut stream, named): (Box<dyn Stream>, bool) = match &hub.tls {
         Some(tls) => match tls.accept(stream).await {
-            Ok(stream) => stream,
+            Ok(accepted) => accepted,
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(format!("TLS: {error}")),
         },
-        None if is_private(from.ip()) => Box::new(stream),
+        None if is_private(from.ip()) => (Box::new(stream), true),
         None => return Err("it comes from a public address, and there is no TLS".into()),
     };
-    let judge = |node: &_, incarnation| hub.peers.judge(node, incarnation);
+    let judge = |node: &_, incarnation| match named {
+        true => hub.peers.judge(node, incarnation),
+        false => Err(Reason::Certificate),
+    };
     match hub.greeter.accept(&mut *stream, judge).await {
         Ok(greeted) => Ok(Some((stream, greeted))),
         Err(HelloError::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),

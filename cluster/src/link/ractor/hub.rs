@@ -1,6 +1,6 @@
 //! What all tasks of a node's links share, and how a greeted connection becomes a link.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ractor::ActorRef;
@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::link::Me;
 use crate::link::caller::Caller;
 use crate::link::hello::{Greeted, Greeter};
+use crate::link::ractor::gateway::Exchange;
 use crate::link::ractor::peers::{Peer, Peers};
 use crate::link::ractor::sessions::{Session, Sessions};
 use crate::link::ractor::tend::tend;
@@ -21,6 +22,9 @@ use crate::link::tls::Tls;
 /// How long two node servers may take to get to know each other.
 const ADMIT: Duration = Duration::from_secs(3);
 
+/// The two actors that a node has for its links.
+pub(crate) type Actors = (ActorRef<NodeServerMessage>, ActorRef<Exchange>);
+
 /// See the module.
 pub(crate) struct Hub {
     pub(crate) me: Me,
@@ -29,7 +33,8 @@ pub(crate) struct Hub {
     pub(crate) caller: Caller,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) peers: Peers,
-    pub(crate) server: Mutex<Option<ActorRef<NodeServerMessage>>>,
+    /// The node server and the gateway, but for the moment in which they are restarted.
+    pub(crate) actors: Mutex<Option<Actors>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) runtime: tokio::runtime::Handle,
@@ -43,6 +48,20 @@ impl Hub {
             let _ = stop.run_until_cancelled_owned(work).await;
         };
         self.tasks.spawn_on(until, &self.runtime);
+    }
+
+    pub(crate) fn actors(&self) -> MutexGuard<'_, Option<Actors>> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends everything but the errands of other nodes that are under way.
+    pub(crate) fn end(&self) {
+        self.stop.cancel();
+        self.sessions.end_all();
+        if let Some((server, gateway)) = self.actors().take() {
+            server.stop(None);
+            gateway.stop(None);
+        }
     }
 
     /// Looks after a new peer.
@@ -62,10 +81,13 @@ impl Hub {
         let _door = door.map_err(|_| "another connection of the node is still being linked")?;
         let before = peer.view.borrow().session.clone();
         if let Some(before) = before {
+            if before.with.incarnation > with.incarnation {
+                return Err("a newer start of the node is linked already");
+            }
             peer.down(&before, "a newer connection takes its place");
             self.sessions.end(&before).await;
         }
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let server = self.actors().as_ref().map(|(server, _)| server.clone());
         let server = server.ok_or("the node server is being restarted")?;
         let session = self.sessions.open(with);
         let mut unfinished = Unfinished(Some(&session));

@@ -51,22 +51,26 @@ impl Peer {
     /// Frames get through.
     pub(crate) fn up(&self, session: Arc<Session>) {
         tracing::info!(node = %self.node, incarnation = %session.with.incarnation, "linked");
-        *self.health() = Health { up: true, since: self.clock.now(), latency_ms: None, trouble: None };
-        self.view.send_modify(|view| view.session = Some(session));
+        self.view.send_modify(|view| {
+            view.session = Some(session);
+            *self.health() = Health { up: true, since: self.clock.now(), latency_ms: None, trouble: None };
+        });
     }
 
-    /// The link is gone.
+    /// A session is gone; the link is down if it was this one and not a newer one.
     pub(crate) fn down(&self, session: &Arc<Session>, why: &str) {
-        tracing::warn!(node = %self.node, why, "the link is down");
-        let trouble = Some(why.to_owned());
-        *self.health() = Health { up: false, since: self.clock.now(), latency_ms: None, trouble };
-        self.view.send_if_modified(|view| {
+        let down = self.view.send_if_modified(|view| {
             let same = view.session.as_ref().is_some_and(|held| Arc::ptr_eq(held, session));
             if same {
                 view.session = None;
+                let trouble = Some(why.to_owned());
+                *self.health() = Health { up: false, since: self.clock.now(), latency_ms: None, trouble };
             }
             same
         });
+        if down {
+            tracing::warn!(node = %self.node, why, "the link is down");
+        }
     }
 
     /// A try to link has failed; said aloud when it is not what failed before.

@@ -114,6 +114,10 @@ impl Sessions {
     pub(crate) async fn end(&self, session: &Session) {
         session.close();
         if tokio::time::timeout(END, session.gone()).await.is_err() {
+            // If it were left alive, it would compete with the next session of the same node.
+            if let Some(actor) = session.actor.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                actor.kill();
+            }
             self.forget(session.number);
         }
     }

@@ -14,6 +14,7 @@ use crate::link::ractor::peers::{Peer, View, dials};
 use crate::link::ractor::sessions::Session;
 use crate::link::settings::is_private;
 use crate::link::socket::{Stream, tune};
+use crate::link::tls::refused_certificate;
 use crate::link::{LinkError, Member};
 
 /// How often a linked peer is asked whether it is there.
@@ -25,7 +26,9 @@ const MISSES: u32 = 3;
 /// How long connecting and greeting may take.
 const DIAL_LIMIT: Duration = Duration::from_secs(2);
 /// How long a peer that the membership does not list stays linked: the list may be older than the peer.
-const STRANGER: Duration = Duration::from_secs(10);
+const STRANGER: Duration = Duration::from_secs(5);
+/// How long a link must last before the next one is dialed without a wait.
+const STEADY: Duration = Duration::from_secs(5);
 /// The wait after the first failure to dial; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait while the peer does not answer.
@@ -38,31 +41,37 @@ pub(crate) async fn tend(hub: Arc<Hub>, peer: Arc<Peer>) {
     let mut view = peer.view.subscribe();
     let mut wait = FIRST_WAIT;
     let mut last: Option<Member> = None;
+    let mut linked: Option<Instant> = None;
     loop {
         let View { member, session } = view.borrow_and_update().clone();
         if member != last {
-            wait = FIRST_WAIT; // another start or another address: try at once
+            // Another start or another address: try at once.
+            (wait, linked) = (FIRST_WAIT, None);
             last.clone_from(&member);
         }
         match (session, member) {
             (Some(session), member) => watch_over(&hub, &peer, &session, member, &mut view).await,
             (None, Some(member)) if dials(&hub.me.node, &peer.node) => {
+                match linked.take().map(|since| since.elapsed()) {
+                    // A link that breaks as soon as it is made is a failure as well.
+                    Some(lasted) if lasted < STEADY => {
+                        pause(&mut wait, LONGEST_WAIT, &mut view, &member).await;
+                        continue;
+                    }
+                    Some(_) => wait = FIRST_WAIT,
+                    None => {}
+                }
                 let failed = tokio::select! {
                     done = dial(&hub, &peer, &member) => done.err(),
                     () = moved(&mut view, &member) => continue,
                 };
                 let Some(error) = failed else {
-                    wait = FIRST_WAIT;
+                    linked = Some(Instant::now());
                     continue;
                 };
                 let longest = if error.refused { REFUSED_WAIT } else { LONGEST_WAIT };
                 peer.not_linked(error.why);
-                let pause = wait.min(longest).mul_f64(0.75 + 0.5 * fastrand::f64());
-                wait = (wait * 2).min(longest);
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    () = moved(&mut view, &member) => {}
-                }
+                pause(&mut wait, longest, &mut view, &member).await;
             }
             (None, Some(_)) => changed(&mut view).await,
             (None, None) => {
@@ -72,6 +81,17 @@ pub(crate) async fn tend(hub: Arc<Hub>, peer: Arc<Peer>) {
                 changed(&mut view).await;
             }
         }
+    }
+}
+
+/// Waits longer each time, but no longer than until the peer is to be sought elsewhere.
+async fn pause(wait: &mut Duration, longest: Duration, view: &mut watch::Receiver<View>, member: &Member) {
+    // Nodes that lose the same peer must not all come back at the same moment.
+    let now = (*wait).min(longest).mul_f64(0.75 + 0.5 * fastrand::f64());
+    *wait = (*wait * 2).min(longest);
+    tokio::select! {
+        () = sleep(now) => {}
+        () = moved(view, member) => {}
     }
 }
 
@@ -179,9 +199,13 @@ async fn connect(hub: &Hub, member: &Member) -> Result<(Box<dyn Stream>, Greeted
             Box::new(stream)
         }
     };
-    let greeted = hub.greeter.dial(&mut *stream, &member.node, member.incarnation).await;
-    greeted.map(|greeted| (stream, greeted)).map_err(|error| DialError {
-        refused: !matches!(error, HelloError::Io(_)),
-        why: format!("{address}: {error}"),
-    })
+    match hub.greeter.dial(&mut *stream, &member.node, member.incarnation).await {
+        Ok(greeted) => Ok((stream, greeted)),
+        // With TLS 1.3 the dialer is done before the other side has seen its certificate.
+        Err(HelloError::Io(error)) => Err(match refused_certificate(&error) {
+            Some(why) => DialError { why: format!("{address}: {why}"), refused: true },
+            None => format!("{address}: {}", HelloError::Io(error)).into(),
+        }),
+        Err(error) => Err(DialError { why: format!("{address}: {error}"), refused: true }),
+    }
 }
