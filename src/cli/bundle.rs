@@ -83,6 +83,11 @@ pub(super) fn placed(mut stop: Stop, drafts: &[Draft]) -> Stop {
             fault.at = format!("{}{path}", draft.place);
         }
     }
+    // The node was sent the definitions in the order of their names; people read them in that of the files.
+    let order = |fault: &Fault| {
+        drafts.iter().position(|draft| fault.at.starts_with(&draft.at())).unwrap_or(usize::MAX)
+    };
+    stop.faults.sort_by_cached_key(order);
     stop
 }
 
