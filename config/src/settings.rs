@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::layers::KEYS as NAMES;
 pub use self::store_url::StoreUrl;
 
 use self::layers::Layers;
