@@ -219,6 +219,7 @@ fn what_runs_is_shown_told_and_called() {
     assert!(node.good(&["service", "show", "zeugma.ping"]).contains("output:\n{"));
     assert!(node.good(&["actors", "--tree"]).contains("└─ keeper"));
     assert!(node.good(&["actor", "pause", "service", "zeugma.ping"]).contains("phase: paused"));
+    assert!(node.good(&["status"]).contains("\nservice/zeugma.ping is paused"));
     let paused = node.run(&["invoke", "zeugma.ping"]);
     assert!(paused.code == 1 && paused.err.contains("service/zeugma.ping is paused"), "{paused:?}");
     node.good(&["actor", "resume", "service", "zeugma.ping"]);
