@@ -85,6 +85,11 @@ enum Command {
     Completions(completions::Completions),
 }
 
+/// The command line as it is parsed, for those who check texts about it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the program with these services compiled in beside the engine's own.
 pub fn main(services: &'static [&'static dyn Service]) -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -5,6 +5,7 @@
 pub mod envelope;
 pub mod errand;
 pub mod link;
+pub mod pulse;
 pub mod receipt;
 
 pub use errand::{Dispatch, Errand, Errands, NodeAnswer, Outcome};

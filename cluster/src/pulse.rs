@@ -38,6 +38,8 @@ pub struct Pulse {
     pub links: Option<Arc<dyn Links>>,
     /// How busy the node is.
     pub load: Box<dyn Fn() -> Load + Send + Sync>,
+    /// Tells the other nodes that there may be news: a hint.
+    pub nudge: Box<dyn Fn(Revision) + Send + Sync>,
     /// Called when the node has lost the thread: it is to look at everything anew.
     pub resync: Box<dyn Fn() + Send + Sync>,
 }
@@ -153,13 +155,18 @@ impl Pulse {
 
     /// Tells the others what this node serves, if that is news.
     async fn say(&self, said: &mut Option<(Revision, Vec<Fault>)>) -> Result<Heard, StoreError> {
-        let Some(Served { revision, faults, .. }) = self.board.served(&self.node) else { return Ok(Heard::Yes) };
+        let Some(Served { revision, faults, .. }) = self.board.served(&self.node) else {
+            return Ok(Heard::Yes);
+        };
         let news = (revision, faults);
         if said.as_ref() == Some(&news) {
             return Ok(Heard::Yes);
         }
         let (node, incarnation) = (self.node.clone(), self.incarnation);
         let report = Report { node, incarnation, revision: news.0, faults: news.1.clone() };
+        if said.as_ref().is_none_or(|(before, _)| *before < news.0) {
+            (self.nudge)(news.0);
+        }
         let heard = self.membership.report(&report).await?;
         *said = Some(news);
         Ok(heard)

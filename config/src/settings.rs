@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::layers::KEYS as NAMES;
 pub use self::redis_address::RedisAddress;
 pub use self::store_url::StoreUrl;
 
@@ -148,6 +149,17 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+/// The certificates of the links between nodes: each node shows its own, and trusts those of one authority.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClusterTls {
+    /// The cluster's own certificate authority (PEM).
+    pub ca: PathBuf,
+    /// The certificate of this node (PEM).
+    pub cert: PathBuf,
+    /// Its private key (PEM).
+    pub key: PathBuf,
+}
+
 /// What a node is told at its start. Everything else is a definition, and changes while it runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -167,6 +179,8 @@ pub struct Settings {
     pub cluster_listen: Option<SocketAddr>,
     /// What nodes of a cluster prove to each other that they know.
     pub cluster_secret: Option<Secret>,
+    /// The certificates of the links between nodes; without them the links are in clear, on private addresses only.
+    pub cluster_tls: Option<ClusterTls>,
     /// Bundles to apply once it has started.
     pub apply: Vec<PathBuf>,
     /// A folder whose bundles and service files are applied whenever they change.
@@ -208,6 +222,7 @@ impl Settings {
             node: layers.get("node", "a name").unwrap_or_else(|| name(&host_name())),
             cluster_listen: layers.get("cluster_listen", address),
             cluster_secret: layers.get("cluster_secret", "a text"),
+            cluster_tls: None,
             apply: layers.get("apply", "a list of paths").unwrap_or_default(),
             watch: layers.get("watch", "a path"),
             tls: None,
@@ -238,7 +253,21 @@ impl Settings {
                 None
             }
         };
-        let settings = Self { tls, ..settings };
+        let files = ["cluster_ca", "cluster_cert", "cluster_key"].map(|key| (key, layers.get(key, path)));
+        let cluster_tls = match files {
+            [(_, Some(ca)), (_, Some(cert)), (_, Some(key))] => Some(ClusterTls { ca, cert, key }),
+            files => {
+                if let Some((there, _)) = files.iter().find(|(_, file)| file.is_some()) {
+                    let missing = files.iter().filter(|(_, file)| file.is_none()).map(|(key, _)| *key);
+                    let missing = missing.collect::<Vec<_>>().join(" and ");
+                    let fault =
+                        Fault::new(layers.at(there), format!("{there} is given, but {missing} is not"));
+                    layers.faults.push(fault.hint("give all three, or none of them"));
+                }
+                None
+            }
+        };
+        let settings = Self { tls, cluster_tls, ..settings };
         settings.check(&mut layers);
         Faults(layers.faults).unless_any(settings)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use actors::supervisor::{ActorInfo, ActorState};
 use clap::Args;
 
 use super::admin::{Ask, Remote};
@@ -40,6 +41,7 @@ impl Status {
         if self.output.output != Form::Table {
             return self.output.value(&nodes);
         }
+        let actors: Vec<ActorInfo> = self.remote.ask(Ask::get(&["actors"])).await?;
         let mut text = table(&COLUMNS, nodes.iter().map(row));
         for node in &nodes {
             for fault in &node.faults {
@@ -48,6 +50,17 @@ impl Status {
             if node.newest.is_none() {
                 text.push_str(&format!("\n{}: the store does not answer: {}", node.node, node.store));
             }
+        }
+        // What does not start is a fault of its node; these run, and yet no call gets through.
+        for actor in actors {
+            let word = match actor.state {
+                ActorState::Paused => "is paused",
+                ActorState::Draining => "is drained",
+                ActorState::Down => "is down",
+                ActorState::Running | ActorState::Failed => continue,
+            };
+            let fault = actor.fault.map(|fault| format!(": {fault}")).unwrap_or_default();
+            text.push_str(&format!("\n{} {word}{fault}", actor.id));
         }
         print(&text)
     }

@@ -172,6 +172,11 @@ impl Redis {
         self.inner.decide(note, false).await
     }
 
+    /// Connects anew and gets in step, for somebody who knows that news should have come by now.
+    pub fn look(&self) {
+        self.inner.look.notify_one();
+    }
+
     /// Waits until everything held is on this node's disk, before the node stops.
     pub async fn flush(&self, limit: Duration) {
         let mut saved = self.inner.saved.subscribe();

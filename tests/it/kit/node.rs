@@ -55,6 +55,11 @@ impl TestNode {
         self.node.data
     }
 
+    /// Where the admin listener is.
+    pub fn admin(&self) -> std::net::SocketAddr {
+        self.node.admin
+    }
+
     /// Applies a bundle and waits until it is served.
     pub async fn try_apply(&self, bundle: &str) -> Result<Outcome, Refused> {
         let drafts = config::bundle::parse(bundle, Some("test.yaml")).expect("the bundle is YAML");
