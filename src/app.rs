@@ -12,6 +12,7 @@ use actors::{AnyKind, Live, Reconciler, Registry};
 use cluster::Board;
 use config::settings::{Environment, StoreUrl};
 use config::store::embedded::Embedded;
+use config::store::redis::Redis;
 use config::{Clock, Revision, Secret, Store};
 use ractor::Actor as _;
 use sdk::task::Tasks;
@@ -96,8 +97,9 @@ impl Node {
                 let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, clock)).await?;
                 Arc::new(opened.map_err(|e| setup("the store", &e))?)
             }
-            other => {
-                return Err(Error::internal(format!("the store {other} is not available in this version")));
+            url @ StoreUrl::Redis(_) => {
+                let opened = Redis::open(url, &settings.cluster, &settings.data, clock.clone()).await;
+                Arc::new(opened.map_err(|e| setup("the store", &e))?)
             }
         };
         let admin_token = admin_token(&settings.data).map_err(|e| setup("the admin token", &e))?;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use actors::Registry;
 use chrono::{DateTime, Utc};
 use cluster::{Board, Receipt};
+use config::bundle::Bundle;
 use config::{Catalog, CommitError, DefId, Definition, Draft, Family, Keyring, Note, Place, Revision, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -113,11 +114,17 @@ pub struct Event {
 }
 
 impl Definitions {
-    /// Makes the definitions of `drafts` what is wanted.
+    /// Makes the definitions of a bundle what is wanted.
     ///
     /// # Errors
     /// Everything that is wrong with them; a conflict; a store that does not answer.
-    pub async fn apply(&self, drafts: Vec<Draft>, options: Options, note: Note) -> Result<Outcome, Refused> {
+    pub async fn apply(
+        &self,
+        bundle: impl Into<Bundle>,
+        options: Options,
+        note: Note,
+    ) -> Result<Outcome, Refused> {
+        let Bundle { drafts, faults } = bundle.into();
         let kept: BTreeSet<&DefId> = drafts.iter().map(|draft| &draft.id).collect();
         let wish = |current: &Catalog| {
             let mut delete = BTreeSet::new();
@@ -125,7 +132,7 @@ impl Definitions {
                 delete.extend(current.definitions.keys().cloned());
                 delete.retain(|id| !kept.contains(id));
             }
-            Ok(Wish { drafts: drafts.clone(), delete })
+            Ok(Wish { drafts: drafts.clone(), delete, faults: faults.clone() })
         };
         self.change(&options, note, wish).await
     }
@@ -137,7 +144,7 @@ impl Definitions {
     pub async fn delete(&self, id: DefId, options: Options, note: Note) -> Result<Outcome, Refused> {
         let wish = |current: &Catalog| {
             self.stored(current, &id)?;
-            Ok(Wish { drafts: Vec::new(), delete: [id.clone()].into() })
+            Ok(Wish { delete: [id.clone()].into(), ..Wish::default() })
         };
         self.change(&options, note, wish).await
     }
@@ -165,7 +172,7 @@ impl Definitions {
                 drafts.push(Draft { id, kind, enabled, params, place: place.clone() });
             }
             let gone = current.definitions.keys().filter(|id| then.get(id).is_none());
-            Ok(Wish { drafts, delete: gone.cloned().collect() })
+            Ok(Wish { drafts, delete: gone.cloned().collect(), faults: Vec::new() })
         };
         self.change(&options, note, wish).await
     }

@@ -60,13 +60,12 @@ async fn watch(app: App, folder: PathBuf) {
 /// Applies what is there; what is wrong goes to the log, and is tried again when a file changes.
 async fn apply(app: &App, paths: &[PathBuf; 1]) {
     let of = paths.clone();
-    let read = move || bundle::read_paths(&of).and_then(|drafts| bundle::substitute(drafts, &env_var));
+    let read = move || bundle::read_paths(&of).filled(&env_var);
     let outcome = match tokio::task::spawn_blocking(read).await {
-        Ok(Ok(drafts)) => {
+        Ok(bundle) => {
             let note = Note { author: "zeugma start".into(), reason: Some("--watch".into()) };
-            app.definitions.apply(drafts, Options::default(), note).await
+            app.definitions.apply(bundle, Options::default(), note).await
         }
-        Ok(Err(faults)) => Err(Refused::Faults(faults)),
         Err(error) => {
             tracing::error!(%error, "reading the watched folder panicked");
             return;

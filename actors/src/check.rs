@@ -10,11 +10,14 @@ use serde_json::{Map, Value};
 
 /// Reads parameters as `T`. A reader of whole documents stops at the first fault, so if that fails each parameter is
 /// put, alone, into the example, which is known to be right: whatever is wrong then is wrong with that parameter.
+///
+/// # Errors
+/// Every fault, and what is left.
 pub(crate) fn read<T: DeserializeOwned>(
     params: &Clear,
     schema: &Schema,
     example: &Map<String, Value>,
-) -> Result<T, Vec<Fault>> {
+) -> Result<T, Broken<T>> {
     let whole =
         |map: &Map<String, Value>| serde_path_to_error::deserialize::<_, T>(Value::Object(map.clone()));
     let first = match whole(&params.0) {
@@ -42,7 +45,7 @@ pub(crate) fn read<T: DeserializeOwned>(
     };
     let known = schema.get("properties").and_then(Value::as_object);
     let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-    let mut faults = Vec::new();
+    let (mut faults, mut sound, mut rest) = (Vec::new(), Vec::new(), example.clone());
     for (name, value) in &params.0 {
         if !known.contains(&name.as_str()) {
             let fault = Fault::new(name, format!("there is no parameter {name:?}"));
@@ -51,8 +54,12 @@ pub(crate) fn read<T: DeserializeOwned>(
         }
         let mut tried = example.clone();
         tried.insert(name.clone(), value.clone());
-        if let Err(error) = whole(&tried) {
-            faults.push(fault(&error));
+        match whole(&tried) {
+            Ok(_) => {
+                rest.insert(name.clone(), value.clone());
+                sound.push(name.clone());
+            }
+            Err(error) => faults.push(fault(&error)),
         }
     }
     let required = schema.get("required").and_then(Value::as_array);
@@ -64,7 +71,25 @@ pub(crate) fn read<T: DeserializeOwned>(
     if faults.is_empty() {
         faults.push(fault(&first));
     }
-    Err(faults)
+    Err(Broken { faults, rest: whole(&rest).ok(), sound })
+}
+
+/// Parameters that could not be read as a whole.
+pub(crate) struct Broken<T> {
+    /// What is wrong.
+    pub(crate) faults: Vec<Fault>,
+    /// The example with the sound parameters in it; none if these do not fit together.
+    pub(crate) rest: Option<T>,
+    /// The parameters that nothing is wrong with, each by itself.
+    sound: Vec<String>,
+}
+
+impl<T> Broken<T> {
+    /// Whether a place is inside a parameter that was given and is sound: what is said of it is meant.
+    pub(crate) fn is_sound(&self, at: &str) -> bool {
+        let parameter = at.split(['.', '[']).next().unwrap_or_default();
+        self.sound.iter().any(|name| name == parameter)
+    }
 }
 
 /// Where the secrets are, by the keyword that their type puts into the schema.

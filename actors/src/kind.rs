@@ -122,7 +122,16 @@ impl<K: Kind> AnyKind for K {
         let schema = AnyKind::schema(self);
         let secrets = check::secrets(&schema);
         match check::read::<K::Params>(params, &schema, &AnyKind::example(self)) {
-            Err(faults) => Checked { faults, secrets, ..Checked::default() },
+            Err(mut broken) => {
+                let (mut more, mut needs) = match &broken.rest {
+                    Some(rest) => (K::check(rest), K::needs(rest)),
+                    None => (Vec::new(), Vec::new()),
+                };
+                more.retain(|fault| broken.is_sound(&fault.at));
+                needs.retain(|need| broken.is_sound(&need.at));
+                broken.faults.append(&mut more);
+                Checked { faults: broken.faults, needs, secrets, claims: Vec::new() }
+            }
             Ok(read) => {
                 Checked { faults: K::check(&read), needs: K::needs(&read), claims: K::claims(&read), secrets }
             }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use config::{
-    Catalog, Checked, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Pointer, Revision,
-    Rules,
+    About, Catalog, Checked, Clash, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Pointer,
+    Revision, Rules,
 };
 use sdk::Service;
 
@@ -147,29 +147,29 @@ impl Rules for Registry {
 
     /// Two paths can conflict in a router though their texts differ. Each path is entered once for its host; a
     /// channel that shares it with others is entered with them.
-    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<(DefId, Fault)> {
+    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash> {
         let mut routers: HashMap<&str, matchit::Router<()>> = HashMap::new();
         let mut entered: HashMap<(&str, &str), &DefId> = HashMap::new();
-        let mut faults = Vec::new();
+        let mut clashes = Vec::new();
         for (claim, id) in claims {
             let Some((host, pattern)) = Mount::pattern_of_claim(claim) else { continue };
             if entered.contains_key(&(host, pattern)) {
                 continue;
             }
-            match routers.entry(host).or_default().insert(pattern, ()) {
-                Ok(()) => drop(entered.insert((host, pattern), *id)),
+            let fault = match routers.entry(host).or_default().insert(pattern, ()) {
+                Ok(()) => {
+                    entered.insert((host, pattern), *id);
+                    continue;
+                }
                 Err(matchit::InsertError::Conflict { with }) => {
                     let other = entered.get(&(host, with.as_str())).map_or(with.clone(), ToString::to_string);
-                    let message = format!("some requests would fit both this path and that of {other}");
-                    let fault = Fault::new("path", message);
-                    faults.push((
-                        (*id).clone(),
-                        fault.hint("begin one of them with a literal segment of its own"),
-                    ));
+                    Fault::new("", format!("some requests would fit both this path and that of {other}"))
+                        .hint("begin one of them with a literal segment of its own")
                 }
-                Err(error) => faults.push(((*id).clone(), Fault::new("path", error.to_string()))),
-            }
+                Err(error) => Fault::new("", error.to_string()),
+            };
+            clashes.push(Clash { id: (*id).clone(), about: About::Claim((*claim).to_owned()), fault });
         }
-        faults
+        clashes
     }
 }

@@ -78,6 +78,8 @@ pub enum WorkerMsg {
     Retire,
 }
 
+impl ractor::Message for WorkerMsg {}
+
 /// What a worker is started with.
 pub struct Arguments {
     /// What it runs.

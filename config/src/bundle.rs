@@ -27,19 +27,81 @@ use crate::definition::{Clear, Draft, Place};
 use crate::fault::{Fault, Faults, suggest};
 use crate::name::{DefId, Family, KindTag, Name};
 
-/// Reads a bundle; `source` names it in faults. JSON is read as the YAML that it is.
+/// What a bundle holds, as far as it can be read, and what is wrong with the rest. Both are kept, so that whoever checks
+/// the drafts further can tell all faults at once.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Bundle {
+    /// The definitions that could be read.
+    pub drafts: Vec<Draft>,
+    /// What is wrong, each with its place.
+    pub faults: Vec<Fault>,
+}
+
+impl Bundle {
+    /// Reads a bundle; `source` names it in faults. JSON is read as the YAML that it is.
+    pub fn read(text: &str, source: Option<&str>) -> Self {
+        let mut reader = Reader { source, drafts: Vec::new(), faults: Vec::new() };
+        match document::read(text) {
+            Ok(documents) => documents.into_iter().for_each(|root| reader.bundle(root)),
+            Err(broken) => reader.broken(broken),
+        }
+        let Reader { drafts, faults, .. } = reader;
+        Self { drafts, faults }.without_repeated()
+    }
+
+    /// The same with `${NAME}` filled in by what `lookup` knows of it.
+    pub fn filled(mut self, lookup: &dyn Fn(&str) -> Option<String>) -> Self {
+        let drafts = std::mem::take(&mut self.drafts);
+        self.drafts = variables::fill(drafts, lookup, &mut self.faults);
+        self
+    }
+
+    /// The definitions, if nothing is wrong.
+    ///
+    /// # Errors
+    /// Everything that is.
+    pub fn sound(self) -> Result<Vec<Draft>, Faults> {
+        Faults(self.faults).unless_any(self.drafts)
+    }
+
+    /// Both together; an id that both define is a fault.
+    pub fn and(mut self, other: Self) -> Self {
+        self.drafts.extend(other.drafts);
+        self.faults.extend(other.faults);
+        self.without_repeated()
+    }
+
+    /// Takes each draft out whose id an earlier one has, and says so.
+    fn without_repeated(mut self) -> Self {
+        let mut seen: BTreeMap<DefId, String> = BTreeMap::new();
+        let faults = &mut self.faults;
+        self.drafts.retain(|draft| match seen.get(&draft.id) {
+            None => {
+                seen.insert(draft.id.clone(), draft.at());
+                true
+            }
+            Some(first) => {
+                let fault = Fault::new(draft.at(), format!("{} is already defined at {first}", draft.id));
+                faults.push(fault.hint("give one of them another name, or take it out"));
+                false
+            }
+        });
+        self
+    }
+}
+
+impl From<Vec<Draft>> for Bundle {
+    fn from(drafts: Vec<Draft>) -> Self {
+        Self { drafts, faults: Vec::new() }
+    }
+}
+
+/// Reads a bundle in which nothing is wrong; `source` names it in faults.
 ///
 /// # Errors
 /// Everything that is wrong with it, each fault with its place.
 pub fn parse(text: &str, source: Option<&str>) -> Result<Vec<Draft>, Faults> {
-    let mut reader = Reader { source, drafts: Vec::new(), faults: Vec::new() };
-    match document::read(text) {
-        Ok(documents) => documents.into_iter().for_each(|root| reader.bundle(root)),
-        Err(broken) => reader.broken(broken),
-    }
-    let Reader { drafts, mut faults, .. } = reader;
-    faults.extend(repeated(&drafts));
-    Faults(faults).unless_any(drafts)
+    Bundle::read(text, source).sound()
 }
 
 /// Reads one definition, as a bundle lists it; its name may be left out, since the id says it. In its texts `${` is
@@ -64,22 +126,6 @@ pub fn parse_definition(text: &str, id: &DefId) -> Result<Draft, Faults> {
             .hint("write its type and parameters as one map")
             .into()),
     }
-}
-
-/// One fault for each draft whose id an earlier one has.
-fn repeated(drafts: &[Draft]) -> Vec<Fault> {
-    let mut seen: BTreeMap<&DefId, &Draft> = BTreeMap::new();
-    let mut faults = Vec::new();
-    for draft in drafts {
-        match seen.get(&draft.id) {
-            None => drop(seen.insert(&draft.id, draft)),
-            Some(first) => faults.push(
-                Fault::new(draft.at(), format!("{} is already defined at {}", draft.id, first.at()))
-                    .hint("give one of them another name, or take it out"),
-            ),
-        }
-    }
-    faults
 }
 
 struct Reader<'a> {

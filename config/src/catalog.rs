@@ -12,7 +12,7 @@ use self::order::Order;
 use crate::definition::Definition;
 use crate::fault::{Fault, suggest};
 use crate::name::{DefId, Revision};
-use crate::rules::Rules;
+use crate::rules::{About, Clash, Rules};
 
 /// Everything that is wanted, at one revision.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -31,39 +31,40 @@ impl Catalog {
 
     /// What is wrong when all definitions are looked at together: references that lead nowhere, or round in a
     /// circle, and things that two enabled definitions hold.
-    pub fn check(&self, rules: &dyn Rules) -> Vec<(DefId, Fault)> {
-        let mut faults = self.dangling(rules);
-        faults.extend(self.circles());
+    pub fn check(&self, rules: &dyn Rules) -> Vec<Clash> {
+        let mut clashes = self.dangling(rules);
+        clashes.extend(self.circles());
         let mut holders: BTreeMap<&str, &DefId> = BTreeMap::new();
         for definition in self.definitions.values().filter(|d| d.enabled) {
             for claim in &definition.claims {
                 if let Some(other) = holders.insert(claim, &definition.id) {
                     let fault = Fault::new("", format!("{claim} is already held by {other}"))
                         .hint("change one of them, or set enabled: false on one");
-                    faults.push((definition.id.clone(), fault));
+                    let about = About::Claim(claim.clone());
+                    clashes.push(Clash { id: definition.id.clone(), about, fault });
                 }
             }
         }
-        faults.extend(rules.check_claims(&holders));
-        faults
+        clashes.extend(rules.check_claims(&holders));
+        clashes
     }
 
-    fn dangling(&self, rules: &dyn Rules) -> Vec<(DefId, Fault)> {
+    fn dangling(&self, rules: &dyn Rules) -> Vec<Clash> {
         let missing = |id: &&DefId| !self.definitions.contains_key(*id) && !rules.implicit().contains(*id);
-        let mut faults = Vec::new();
+        let mut clashes = Vec::new();
         for definition in self.definitions.values() {
             for id in definition.needs.iter().filter(missing) {
                 let known = self.definitions.keys().chain(rules.implicit());
                 let known = known.filter(|k| k.family == id.family).map(|k| k.name.as_str());
                 let fault = Fault::new("", format!("refers to {id}, which does not exist"))
                     .maybe_hint(suggest(id.name.as_str(), known));
-                faults.push((definition.id.clone(), fault));
+                clashes.push(Clash { id: definition.id.clone(), about: About::Need(id.clone()), fault });
             }
         }
-        faults
+        clashes
     }
 
-    fn circles(&self) -> Vec<(DefId, Fault)> {
+    fn circles(&self) -> Vec<Clash> {
         let order = Order::of(self);
         let stuck = order.in_circles();
         // A circle of thousands is told by its first few.
@@ -71,7 +72,9 @@ impl Catalog {
         let more = if stuck.len() > shown.len() { ", ..." } else { "" };
         let message = format!("refers to itself through others ({}{more})", shown.join(", "));
         let fault = Fault::new("", message).hint("take one of the references out");
-        stuck.into_iter().map(|definition| (definition.id.clone(), fault.clone())).collect()
+        let clash =
+            |d: &Arc<Definition>| Clash { id: d.id.clone(), about: About::Circle, fault: fault.clone() };
+        stuck.into_iter().map(clash).collect()
     }
 
     /// The definitions, those that others need first. Definitions that need each other in a circle are left out.

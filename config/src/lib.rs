@@ -20,7 +20,7 @@ pub use clock::Clock;
 pub use definition::{Clear, Definition, Draft, Params, Place};
 pub use fault::{Fault, Faults};
 pub use name::{DefId, Family, KindTag, Name, Revision};
-pub use rules::{Checked, Claim, Need, Pointer, Rules};
+pub use rules::{About, Checked, Claim, Clash, Need, Pointer, Rules};
 pub use secret::{Keyring, Secret};
 pub use store::{Change, CommitError, Note, Store, StoreError};
 pub use units::{Size, Span};

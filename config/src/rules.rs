@@ -28,6 +28,28 @@ pub struct Claim {
     pub what: String,
 }
 
+/// What is wrong with a definition only because of others.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Clash {
+    /// The definition.
+    pub id: DefId,
+    /// What of it.
+    pub about: About,
+    /// What is wrong; its place is left to whoever knows where the definition was written.
+    pub fault: Fault,
+}
+
+/// The side of a definition that clashes with others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum About {
+    /// Something that it refers to.
+    Need(DefId),
+    /// Something that it holds.
+    Claim(String),
+    /// It refers to itself through others.
+    Circle,
+}
+
 /// What a kind says about a draft of its own.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Checked {
@@ -50,5 +72,5 @@ pub trait Rules: Send + Sync {
     fn implicit(&self) -> &BTreeSet<DefId>;
 
     /// Checks all claims together, for conflicts that two texts alone do not show. Keyed by what is held.
-    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<(DefId, Fault)>;
+    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash>;
 }

@@ -89,6 +89,15 @@ pub enum KeyError {
     /// There is no key.
     #[error("{0} holds no key")]
     Empty(String),
+    /// The nodes of a cluster would each seal with a key of their own.
+    #[error(
+        "the nodes of a cluster need the same sealing keys: set ZEUGMA_CLUSTER_SECRET to the same text on each of \
+             them, or ZEUGMA_KEYS, or name the same --key-file"
+    )]
+    NothingInCommon,
+    /// A key could not be derived from a secret.
+    #[error("no key can be derived from the cluster secret: {0}")]
+    Derive(String),
     /// None of the keys opens the secret.
     #[error(
         "none of the keys opens a sealed secret; the key it was sealed with is missing from the key file"

@@ -2,7 +2,9 @@
 //!
 //! The only file that reads the environment.
 
+mod keys;
 mod layers;
+mod redis_address;
 mod store_url;
 
 #[cfg(test)]
@@ -17,12 +19,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::layers::KEYS as NAMES;
+pub use self::redis_address::RedisAddress;
 pub use self::store_url::StoreUrl;
 
 use self::layers::Layers;
 use crate::fault::{Fault, Faults};
 use crate::name::Name;
-use crate::secret::{KeyError, Keyring, Secret};
+use crate::secret::Secret;
 use crate::units::Span;
 
 /// The variables that are no settings of `node.toml`: one holds the sealing keys, the others are for the command line.
@@ -38,7 +41,7 @@ pub fn env_var(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The variables that begin with `ZEUGMA_`. Never printed: some are secrets.
+/// The variables that begin with `ZEUGMA_`, and those that say where the user keeps data. Never printed: some are secrets.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
@@ -60,7 +63,8 @@ impl Environment {
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
         // An empty variable is how a shell or a container says "not set".
-        Self(variables.into_iter().filter(|(k, v)| k.starts_with(layers::PREFIX) && !v.is_empty()).collect())
+        let ours = |name: &str| name.starts_with(layers::PREFIX) || keys::USER_VARIABLES.contains(&name);
+        Self(variables.into_iter().filter(|(k, v)| ours(k) && !v.is_empty()).collect())
     }
 }
 
@@ -279,39 +283,12 @@ impl Settings {
             }
         }
     }
-
-    /// The keys that seal secrets: those of [`KEYS_VARIABLE`], separated by commas or line ends; else those of the key
-    /// file, which is made if it is not there.
-    ///
-    /// # Errors
-    /// If a key is not one, or the file cannot be read or made.
-    pub fn keyring(&self, environment: &Environment) -> Result<Keyring, KeyError> {
-        if let Some(keys) = environment.get(KEYS_VARIABLE) {
-            let lines = zeroize::Zeroizing::new(keys.replace(',', "\n"));
-            return Keyring::parse(&lines, KEYS_VARIABLE);
-        }
-        match &self.key_file {
-            Some(file) => Keyring::open_or_create(file),
-            None => {
-                let file = self.data.join("secret.key");
-                private_folder(&self.data)
-                    .map_err(|source| KeyError::File { path: file.display().to_string(), source })?;
-                Keyring::open_or_create(&file)
-            }
-        }
-    }
 }
 
 const MAX_CONNECTIONS: NonZeroU32 = match NonZeroU32::new(10_000) {
     Some(number) => number,
     None => NonZeroU32::MIN,
 };
-
-/// Makes a folder that only its owner can enter, unless it is there.
-fn private_folder(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
 
 /// The machine's name: that of a node that is given none.
 pub fn host_name() -> String {

@@ -1,6 +1,8 @@
 //! `zeugma apply` and `zeugma diff`: from files to what is wanted.
 
 use clap::Args;
+use config::Faults;
+use config::bundle::Bundle;
 use reqwest::Method;
 
 use super::admin::{Ask, Remote};
@@ -28,9 +30,16 @@ pub(super) struct Apply {
 
 impl Apply {
     pub(super) async fn run(self) -> Result<Exit, Stop> {
-        let drafts = self.files.read()?;
+        let Bundle { drafts, faults } = self.files.read()?;
         let ask = Ask::new(Method::POST, &["apply"]).flag("prune", self.prune);
-        let ask = self.changing.put_into(ask).body(bundle::written(&drafts)?);
+        if !faults.is_empty() {
+            // Nothing will be changed. The node is asked what it finds in the rest, so that all is told at once.
+            let ask = Changing::nothing().put_into(ask).body(bundle::written(&drafts));
+            let asked: Result<Outcome, Stop> = self.remote.ask(ask).await;
+            let more = asked.err().map(|stop| bundle::placed(stop, &drafts).faults);
+            return Err(Faults(faults.into_iter().chain(more.into_iter().flatten()).collect()).into());
+        }
+        let ask = self.changing.put_into(ask).body(bundle::written(&drafts));
         let outcome: Outcome = self.remote.ask(ask).await.map_err(|stop| bundle::placed(stop, &drafts))?;
         self.changing.tell(&outcome, &self.output)
     }

@@ -4,8 +4,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use config::bundle::{self, Bundle};
 use config::settings::env_var;
-use config::{Draft, Family, Fault, Faults, bundle};
+use config::{Draft, Family, Fault};
 use serde_json::{Map, Value};
 
 use super::exit::{Exit, Stop};
@@ -20,44 +21,26 @@ pub(super) struct Files {
 
 impl Files {
     /// Reads them, and fills in `${NAME}` from the environment.
-    pub(super) fn read(&self) -> Result<Vec<Draft>, Stop> {
+    pub(super) fn read(&self) -> Result<Bundle, Stop> {
         let (stdin, paths): (Vec<_>, Vec<_>) =
             self.files.iter().cloned().partition(|path| path == Path::new("-"));
-        let mut faults = Vec::new();
-        let mut drafts = Vec::new();
-        let mut take = |read: Result<Vec<Draft>, Faults>| match read {
-            Ok(more) => drafts.extend(more),
-            Err(Faults(more)) => faults.extend(more),
-        };
-        take(bundle::read_paths(&paths));
+        let mut bundle = bundle::read_paths(&paths);
         if !stdin.is_empty() {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text)?;
-            take(bundle::parse(&text, Some("stdin")));
+            bundle = bundle.and(Bundle::read(&text, Some("stdin")));
         }
-        match bundle::substitute(drafts, &env_var) {
-            Ok(drafts) if faults.is_empty() && drafts.is_empty() => {
-                Err(Stop::new(Exit::Failed, "the bundle holds no definition")
-                    .hint("a bundle is a family and, under it, a list: channels: [{name: ..., type: ...}]"))
-            }
-            Ok(drafts) if faults.is_empty() => Ok(drafts),
-            Ok(_) => Err(Faults(faults).into()),
-            Err(Faults(more)) => {
-                faults.extend(more);
-                Err(Faults(faults).into())
-            }
+        if bundle == Bundle::default() {
+            return Err(Stop::new(Exit::Failed, "the bundle holds no definition")
+                .hint("a bundle is a family and, under it, a list: channels: [{name: ..., type: ...}]"));
         }
+        Ok(bundle.filled(&env_var))
     }
 }
 
 /// The bundle as it is sent.
-pub(super) fn written(drafts: &[Draft]) -> Result<String, Stop> {
-    let mut ids = std::collections::BTreeSet::new();
-    // Within one file, and between files, the reader has looked; standard input may repeat what a file has.
-    if let Some(twice) = drafts.iter().find(|draft| !ids.insert(&draft.id)) {
-        return Err(Faults(vec![Fault::new(twice.at(), "another file defines it already")]).into());
-    }
-    Ok(bundle::write_json(drafts.iter().map(definition)))
+pub(super) fn written(drafts: &[Draft]) -> String {
+    bundle::write_json(drafts.iter().map(definition))
 }
 
 fn definition(draft: &Draft) -> (Family, Map<String, Value>) {
@@ -99,6 +82,7 @@ fn is_position(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
 
     #[test]
@@ -123,7 +107,7 @@ mod tests {
             bundle::substitute(bundle::parse(text, None).expect("a bundle"), &|_| None).expect("filled in")
         };
         let drafts = read(text);
-        let mut back = read(&written(&drafts).expect("written"));
+        let mut back = read(&written(&drafts));
         back[0].place = drafts[0].place.clone();
         assert_eq!(back, drafts);
     }

@@ -23,7 +23,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) async fn run(self, services: &'static [&'static dyn Service]) -> Result<Exit, Stop> {
-        let drafts = self.files.read().map_err(only_checked)?;
+        let bundle = self.files.read().map_err(only_checked)?;
         let registry = Management::default().registry(&[], services);
         let registry = registry.map_err(|fault| Stop::failed(fault.to_string()))?;
         // The bundle is applied to a catalog of its own, so that it is checked by the very code that a node runs.
@@ -34,7 +34,7 @@ impl Check {
             board: Arc::default(),
         };
         let options = Options { dry_run: true, wait: Duration::ZERO, ..Options::default() };
-        match definitions.apply(drafts, options, Note::default()).await {
+        match definitions.apply(bundle, options, Note::default()).await {
             Ok(outcome) => {
                 let many = outcome.changes.len();
                 print(&format!("{many} definition{} checked: no fault", if many == 1 { "" } else { "s" }))

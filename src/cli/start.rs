@@ -150,9 +150,9 @@ async fn serve(
 async fn prepare(node: &Node, demo: bool) -> Result<(), Stop> {
     let paths = &node.app.settings.apply;
     if !paths.is_empty() {
-        let drafts = bundle::substitute(bundle::read_paths(paths)?, &env_var)?;
+        let wanted = bundle::read_paths(paths).filled(&env_var);
         let note = Note { author: "zeugma start".into(), reason: Some("--apply".into()) };
-        match node.app.definitions.apply(drafts, Options::default(), note).await {
+        match node.app.definitions.apply(wanted, Options::default(), note).await {
             Ok(outcome) => {
                 let (revision, changes) = (outcome.revision, outcome.changes.len());
                 tracing::info!(%revision, changes, unchanged = outcome.unchanged, "applied what --apply names");
@@ -170,18 +170,18 @@ async fn prepare(node: &Node, demo: bool) -> Result<(), Stop> {
 }
 
 /// The signals that tell a process to stop.
-struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> std::io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     /// Waits for the next one.
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use actors::Registry;
 use config::definition::SEALED_TEXT;
 use config::{
-    Catalog, Change, Checked, Clear, DefId, Definition, Draft, Fault, Faults, Keyring, Params, Revision,
-    Rules as _,
+    About, Catalog, Change, Checked, Clash, Clear, DefId, Definition, Draft, Fault, Faults, Keyring, Params,
+    Revision, Rules as _,
 };
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub(super) struct Wish {
     pub(super) drafts: Vec<Draft>,
     /// Not to be there.
     pub(super) delete: BTreeSet<DefId>,
+    /// What is known to be wrong already.
+    pub(super) faults: Vec<Fault>,
 }
 
 /// What can be committed.
@@ -41,7 +43,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared, Faults> {
     let checking = Checking { registry, keyring, current };
     let mut prepared = Prepared::default();
-    let mut faults = Vec::new();
+    let mut faults = wish.faults.clone();
     let mut checked = BTreeMap::new();
     // What the catalog would be. A draft with faults of its own is in it too, or else each definition that refers to
     // it would seem to have one more.
@@ -122,20 +124,17 @@ impl Checking<'_> {
         // A new version of the program may have lost a service that some channel refers to. That must not keep
         // anybody from changing something else.
         let before = self.current.check(self.registry);
-        found.retain(|fault| checked.contains_key(&fault.0) || !before.contains(fault));
-        let place = |(id, fault): (DefId, Fault)| {
-            let needs = after.get(&id).map(|d| &d.needs);
-            let deleted = candidate.delete.iter().find(|gone| {
-                needs.is_some_and(|needs| needs.contains(*gone)) && names(&fault.message, &gone.to_string())
-            });
-            let fault = match deleted {
-                Some(gone) => Fault::new("", format!("refers to {gone}, which would be deleted"))
-                    .hint(format!("delete {id} too, or let it refer to another {}", gone.family)),
-                None => fault,
+        found.retain(|clash| checked.contains_key(&clash.id) || !before.contains(clash));
+        let place = |Clash { id, about, fault }: Clash| {
+            let fault = match &about {
+                About::Need(gone) if candidate.delete.contains(gone) => {
+                    Fault::new("", format!("refers to {gone}, which would be deleted"))
+                        .hint(format!("delete {id} too, or let it refer to another {}", gone.family))
+                }
+                _ => fault,
             };
             let Some((draft, checked)) = checked.get(&id) else { return fault.under(&id) };
-            let at = if fault.at.is_empty() { parameter(checked, &fault.message) } else { fault.at.clone() };
-            Fault { at, ..fault }.under(&draft.at())
+            Fault { at: parameter(checked, &about).to_owned(), ..fault }.under(&draft.at())
         };
         found.into_iter().map(place).collect()
     }
@@ -162,18 +161,14 @@ fn definition(draft: &Draft, checked: &Checked, params: Params) -> Definition {
     }
 }
 
-/// The parameter that a fault of the whole catalog is about: the one that says what the message names.
-fn parameter(checked: &Checked, message: &str) -> String {
-    let needs = checked.needs.iter().map(|need| (&need.at, need.id.to_string()));
-    let claims = checked.claims.iter().map(|claim| (&claim.at, claim.what.clone()));
-    let named = needs.chain(claims).filter(|(_, what)| names(message, what));
-    named.max_by_key(|(_, what)| what.len()).map(|(at, _)| at.clone()).unwrap_or_default()
-}
-
-/// Whether a message names this and not just something that begins with the same letters.
-fn names(message: &str, what: &str) -> bool {
-    let after = |(at, _): (usize, _)| message[at + what.len()..].chars().next();
-    message.match_indices(what).any(|found| after(found).is_none_or(|next| ", )".contains(next)))
+/// The parameter that clashes with others; nothing, if it is the definition as a whole.
+fn parameter<'a>(checked: &'a Checked, about: &About) -> &'a str {
+    let at = match about {
+        About::Need(id) => checked.needs.iter().find(|need| need.id == *id).map(|need| &need.at),
+        About::Claim(what) => checked.claims.iter().find(|claim| claim.what == *what).map(|claim| &claim.at),
+        About::Circle => None,
+    };
+    at.map_or("", String::as_str)
 }
 
 fn mentions_sealed(value: &Value) -> bool {

@@ -1,98 +1,12 @@
 //! The command line against a real node, both as processes of their own: what it says, and with which exit code.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Stdio;
 
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_zeugma");
-const PASSWORD: &str = "hush-hush";
-
-/// A node as a process, and the commands that speak to it.
-struct Process {
-    child: Child,
-    admin: String,
-    data: String,
-    folder: TempDir,
-}
-
-impl Process {
-    fn start(arguments: &[&str]) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let mut child = command(folder.path())
-            .args(["start", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "warn"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program runs");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("its output");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [.., data, "admin", admin] = words[..] else { panic!("{line:?}") };
-        let (data, admin) = (data.trim_end_matches(',').to_owned(), admin.to_owned());
-        Self { child, admin, data, folder }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command(self.folder.path());
-        command.env("ZEUGMA_ADMIN_URL", &self.admin).args(arguments);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Said {
-        said(self.command(arguments).output().expect("the program runs"))
-    }
-
-    /// Runs a command that must succeed, and gives what it wrote.
-    fn good(&self, arguments: &[&str]) -> String {
-        let said = self.run(arguments);
-        assert_eq!(said.code, 0, "{arguments:?}: {said:?}");
-        said.out
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.path().join(name), text).expect("written");
-    }
-
-    /// Tells the process to stop, as a service manager does, and waits for it.
-    fn stop(mut self) -> i32 {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
-        self.child.wait().expect("it ends").code().expect("it ends by itself")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has ended already, unless the test failed.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-#[derive(Debug)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-fn said(output: Output) -> Said {
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    let code = output.status.code().expect("it ends by itself");
-    let said = Said { code, out: text(output.stdout), err: text(output.stderr) };
-    assert!(!said.err.contains(PASSWORD), "{said:?}");
-    said
-}
-
-/// The program in a folder of its own, with nothing of the tests' own environment that could change what it does.
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.current_dir(folder).env_clear().env("CLERK_PASSWORD", PASSWORD).env("USER", "ada");
-    command
-}
+use crate::kit::program::{PASSWORD, Program, command, said};
 
 const BUNDLE: &str = "
 security:
@@ -142,7 +56,7 @@ fn a_bundle_is_checked_without_a_node() {
 
 #[test]
 fn definitions_go_in_change_and_come_out() {
-    let node = Process::start(&[]);
+    let node = Program::start(&[]);
     node.write("b.yaml", BUNDLE);
     let diff = node.good(&["diff", "-f", "b.yaml"]);
     assert!(diff.contains("+ channel/my front/door\n") && diff.contains("2 would change"), "{diff}");
@@ -198,7 +112,7 @@ fn definitions_go_in_change_and_come_out() {
 
 #[test]
 fn a_password_is_set_without_being_seen() {
-    let node = Process::start(&[]);
+    let node = Program::start(&[]);
     node.write("b.yaml", BUNDLE);
     node.good(&["apply", "-f", "b.yaml"]);
     let mut set = node.command(&["password", "set", "security", "clerk"]);
@@ -212,7 +126,7 @@ fn a_password_is_set_without_being_seen() {
 
 #[test]
 fn what_runs_is_shown_told_and_called() {
-    let node = Process::start(&[]);
+    let node = Program::start(&[]);
     assert!(node.good(&["status"]).contains("ok"));
     assert!(node.good(&["nodes", "--output", "yaml"]).contains("stopping: false"));
     assert!(node.good(&["service", "list"]).contains("zeugma.ping"));
@@ -238,7 +152,7 @@ fn bundles_are_applied_at_the_start_and_when_a_watched_folder_changes() {
         .expect("written");
     std::fs::create_dir(&watched).expect("made");
     let text = |path: &Path| path.to_str().expect("text").to_owned();
-    let node = Process::start(&["--apply", &text(&first), "--watch", &text(&watched)]);
+    let node = Program::start(&["--apply", &text(&first), "--watch", &text(&watched)]);
     assert!(node.data.starts_with("http://127.0.0.1:"));
     let bundle = "channels: [{name: b, type: rest, path: /b, service: zeugma.ping}]";
     std::fs::write(watched.join("b.yaml"), bundle).expect("written");

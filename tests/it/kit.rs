@@ -1,10 +1,14 @@
 //! What the tests stand on: nodes in this process, real servers as processes, certificates, services and kinds.
 
 pub mod certs;
+pub mod curl;
 pub mod engine;
 pub mod ftp;
 pub mod ftp_script;
+pub mod http_servers;
 pub mod kinds;
 pub mod node;
 pub mod process;
+pub mod program;
+pub mod recorder;
 pub mod services;

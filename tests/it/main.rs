@@ -6,8 +6,10 @@
 mod cli;
 mod docs;
 mod ftp;
+mod http_connection;
 mod kit;
 mod live;
+mod main_job;
 mod management;
 mod rest;
 mod rest_limits;

@@ -44,33 +44,33 @@ pub struct Params {
     /// The same for headers whose values are secret. Prefer `security` where it fits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     secret_headers: BTreeMap<String, Secret>,
-    /// The security definition whose credentials every request carries. None by default.
+    /// The security definition whose credentials every request carries. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     security: Option<Name>,
     /// How long a request may take, from the wait for a free place to the last byte of the answer and with all
-    /// repeats. A caller with less time has less. 10s by default.
+    /// repeats. A caller with less time has less. Default: 10s.
     #[serde(default = "default_timeout")]
     timeout: Span,
-    /// How long the server may take to accept a connection, TLS included. 3s by default.
+    /// How long the server may take to accept a connection, TLS included. Default: 3s.
     #[serde(default = "default_connect_timeout")]
     connect_timeout: Span,
     /// How many requests may be under way at the same time, on each node; as many idle connections are kept for the
-    /// next ones. 20 by default.
+    /// next ones. Default: 20.
     #[serde(default = "default_pool")]
     pool: NonZeroU32,
     /// How long a request waits for a free place when that many are under way. Then it is refused as unavailable.
-    /// 5s by default.
+    /// Default: 5s.
     #[serde(default = "default_pool_wait")]
     pool_wait: Span,
-    /// How the server's certificate is checked, and ours shown. By default the system's certificate authorities are
+    /// How the server's certificate is checked, and ours shown. Default: the system's certificate authorities are
     /// trusted, and we show none.
     #[serde(default, skip_serializing_if = "Tls::is_default")]
     tls: Tls,
-    /// Which version of HTTP is spoken. By default what is negotiated with TLS, and HTTP/1.1 without.
+    /// Which version of HTTP is spoken. Default: `auto`, what is negotiated with TLS, and HTTP/1.1 without.
     #[serde(default, skip_serializing_if = "Http2::is_default")]
     http2: Http2,
-    /// How many redirects are followed, to the same host and port only, so that credentials never go elsewhere. 0, the
-    /// default, hands the redirect to the service as the answer that it is.
+    /// How many redirects are followed, to the same host and port only, so that credentials never go elsewhere.
+    /// What is not followed is handed to the service as the answer that it is. Default: 0.
     #[serde(default)]
     redirects: u8,
     /// How requests are repeated that can be repeated without harm: GET, HEAD, OPTIONS, PUT and DELETE without a
@@ -80,16 +80,16 @@ pub struct Params {
     /// How the server is asked whether it is there. Any answer, whatever its status, says that it is.
     #[serde(default)]
     ping: Ping,
-    /// The longest answer accepted. It is held in memory. 64MB by default.
+    /// The longest answer accepted. It is held in memory. Default: 64MB.
     #[serde(default = "default_max_response")]
     max_response: Size,
 }
 
 /// Certificates, as paths of PEM files on every node. They are read when the connection starts.
-#[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Tls {
-    /// The certificate authorities that are trusted, instead of the system's.
+    /// The certificate authorities that are trusted. Default: the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ca: Option<PathBuf>,
     /// The certificate that we show, with the chain that belongs to it. Needs `key`.
@@ -98,7 +98,7 @@ struct Tls {
     /// The key of that certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<PathBuf>,
-    /// Whether the server's certificate is checked; true by default. Without it anyone on the way can read and change
+    /// Whether the server's certificate is checked. Default: true. Without it anyone on the way can read and change
     /// what is sent: for tests only.
     #[serde(default = "yes")]
     verify: bool,
@@ -121,13 +121,13 @@ enum Http2 {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Retries {
-    /// How often a request is repeated at most, after the first time. 0: never. 2 by default.
+    /// How often a request is repeated at most, after the first time. 0: never. Default: 2.
     attempts: u8,
     /// How long to wait before the first repeat; the wait doubles with each, and varies by a quarter so that many
     /// callers do not come back together. An answer's `Retry-After` is honoured if the caller has that much time.
-    /// 100ms by default.
+    /// Default: 100ms.
     wait: Span,
-    /// The longest such wait. 2s by default.
+    /// The longest such wait. Default: 2s.
     longest: Span,
 }
 
@@ -135,13 +135,13 @@ struct Retries {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Ping {
-    /// `HEAD`, the default, `GET` or `OPTIONS`.
+    /// `HEAD`, `GET` or `OPTIONS`. Default: `HEAD`.
     #[serde(default)]
     method: PingMethod,
-    /// The path, from the root of the server. By default that of `url`, up to its first `{name}`.
+    /// The path, from the root of the server. Default: that of `url`, up to its first `{name}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path: Option<String>,
-    /// How often it is asked while all is well. By default never: a request notices soon enough, and from then on it
+    /// How often it is asked while all is well. Default: never; a request notices soon enough, and from then on it
     /// is asked until it is back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     every: Option<Span>,

@@ -22,7 +22,7 @@ const DEFAULT_HEADER: HeaderName = HeaderName::from_static("x-api-key");
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The header that carries the key. `X-API-Key` if neither this nor `query` is given.
+    /// The header that carries the key. Default: `X-API-Key`, unless `query` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     header: Option<String>,
     /// The parameter of the query that carries the key, instead of a header. URLs are written to many logs: prefer a
@@ -31,7 +31,7 @@ pub struct Params {
     query: Option<String>,
     /// The key.
     key: Secret,
-    /// The name under which services see a caller who has shown the key. By default the name of this definition.
+    /// The name under which services see a caller who has shown the key. Default: the name of this definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     username: Option<String>,
 }

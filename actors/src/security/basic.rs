@@ -48,7 +48,7 @@ pub struct Params {
     /// password itself. Channels can use it, connections cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     password_hash: Option<Secret>,
-    /// What callers who have not logged in are told they need a password for. By default `zeugma`.
+    /// What callers who have not logged in are told they need a password for. Default: `zeugma`.
     #[serde(default = "default_realm")]
     realm: String,
 }

@@ -4,17 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{parse, repeated};
-use crate::definition::Draft;
-use crate::fault::{Fault, Faults};
+use super::Bundle;
+use crate::fault::Fault;
 
 /// Reads files, and every `*.yaml`, `*.yml` and `*.json` of folders and the folders in them, in the order of their
 /// names. Hidden files and folders are left out.
-///
-/// # Errors
-/// The faults of all files together, and ids that two files define.
-pub fn read_paths(paths: &[PathBuf]) -> Result<Vec<Draft>, Faults> {
-    let mut faults = Vec::new();
+pub fn read_paths(paths: &[PathBuf]) -> Bundle {
+    let mut bundle = Bundle::default();
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
         let found = if path.is_dir() { bundles_in(path) } else { Ok(vec![path.clone()]) };
@@ -25,23 +21,17 @@ pub fn read_paths(paths: &[PathBuf]) -> Result<Vec<Draft>, Faults> {
                     files.push(file);
                 }
             }),
-            Err(fault) => faults.push(fault),
+            Err(fault) => bundle.faults.push(fault),
         }
     }
-    let mut drafts = Vec::new();
     for file in files {
         let shown = file.display().to_string();
         match std::fs::read_to_string(&file) {
-            Ok(text) => match parse(&text, Some(&shown)) {
-                Ok(more) => drafts.extend(more),
-                Err(more) => faults.extend(more.0),
-            },
-            Err(error) => faults.push(unreadable(&file, &error)),
+            Ok(text) => bundle = bundle.and(Bundle::read(&text, Some(&shown))),
+            Err(error) => bundle.faults.push(unreadable(&file, &error)),
         }
     }
-    // Within one file `parse` has looked already, and a file with faults has given no drafts.
-    faults.extend(repeated(&drafts));
-    Faults(faults).unless_any(drafts)
+    bundle
 }
 
 /// Which files a bundle is made of, and when each was changed last: as long as this is the same, so is the bundle.
@@ -116,7 +106,7 @@ mod tests {
         write(".git/x.yaml", "jobs: 1");
         write("notes.txt", "jobs: 1");
         let paths = [folder.path().into(), folder.path().join("b.yaml")];
-        let drafts = read_paths(&paths).expect("no faults");
+        let drafts = read_paths(&paths).sound().expect("no faults");
         assert_eq!(drafts.iter().map(|d| d.id.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
     }
 
@@ -128,7 +118,7 @@ mod tests {
         fs::write(path("b.yaml"), "jobs:\n- {name: x, type: t}").expect("written");
         fs::write(path("c.yaml"), "jobs: [{name: y}]").expect("written");
         fs::write(path("d.yaml"), [0xff, 0xfe, 0x41]).expect("written");
-        let faults = read_paths(&[folder.path().into(), path("missing.yaml")]).expect_err("faults");
+        let faults = read_paths(&[folder.path().into(), path("missing.yaml")]).sound().expect_err("faults");
         let text = faults.to_string();
         assert_eq!(faults.0.len(), 4, "{text}");
         for part in

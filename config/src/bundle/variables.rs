@@ -11,17 +11,27 @@ use crate::fault::{Fault, Faults};
 /// One fault for each text that names a variable `lookup` does not know, or that is no name at all.
 pub fn substitute(drafts: Vec<Draft>, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Draft>, Faults> {
     let mut faults = Vec::new();
+    let filled = fill(drafts, lookup, &mut faults);
+    Faults(faults).unless_any(filled)
+}
+
+/// The same, with the faults put into a list. A text with a fault stays as it is.
+pub(super) fn fill(
+    drafts: Vec<Draft>,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Vec<Fault>,
+) -> Vec<Draft> {
     let mut replaced = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let at = draft.at();
         let params = draft.params.0.into_iter().map(|(key, value)| {
-            let value = walk(value, &format!("{at}.{key}"), lookup, &mut faults);
+            let value = walk(value, &format!("{at}.{key}"), lookup, faults);
             (key, value)
         });
         let params = Clear(params.collect());
         replaced.push(Draft { params, ..draft });
     }
-    Faults(faults).unless_any(replaced)
+    replaced
 }
 
 fn walk(value: Value, at: &str, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<Fault>) -> Value {
@@ -30,7 +40,7 @@ fn walk(value: Value, at: &str, lookup: &dyn Fn(&str) -> Option<String>, faults:
             Ok(text) => Value::String(text),
             Err((message, hint)) => {
                 faults.push(Fault::new(at, message).hint(hint));
-                Value::Null
+                Value::String(text)
             }
         },
         Value::Array(items) => {

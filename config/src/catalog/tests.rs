@@ -42,7 +42,7 @@ impl Rules for Lenient {
     fn implicit(&self) -> &BTreeSet<DefId> {
         &self.0
     }
-    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<(DefId, Fault)> {
+    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash> {
         claims
             .iter()
             .filter(|(what, _)| what.contains('*'))
@@ -53,7 +53,7 @@ impl Rules for Lenient {
 
 fn told(catalog: &Catalog) -> Vec<String> {
     let rules = Lenient([id("built in")].into());
-    catalog.check(&rules).into_iter().map(|(id, fault)| format!("{id} {fault}")).collect()
+    catalog.check(&rules).into_iter().map(|clash| format!("{} {}", clash.id, clash.fault)).collect()
 }
 
 fn names(levels: Vec<Vec<&Arc<Definition>>>) -> Vec<Vec<&str>> {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::redis_address::RedisAddress;
 use crate::definition::SEALED_TEXT;
 use crate::secret::Secret;
 
@@ -18,24 +19,33 @@ pub enum StoreUrl {
     Redis(Secret),
 }
 
+impl StoreUrl {
+    /// Where the Redis is and how to log in; none if the store is embedded.
+    pub fn redis(&self) -> Option<RedisAddress> {
+        match self {
+            Self::Embedded => None,
+            Self::Redis(url) => RedisAddress::parse(url.reveal()).ok(),
+        }
+    }
+}
+
 impl FromStr for StoreUrl {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "embedded" {
             return Ok(Self::Embedded);
         }
-        match text.split_once("://") {
-            Some(("redis" | "rediss", rest)) if !host(rest).is_empty() => Ok(Self::Redis(Secret::new(text))),
-            _ => Err("not a store: write embedded, redis://host:port or, for TLS, rediss://host:port".into()),
+        if !text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme)) {
+            return Err(
+                "not a store: write embedded, redis://host:port or, for TLS, rediss://host:port".into()
+            );
         }
+        RedisAddress::parse(text).map_err(|wrong| format!("not a store: {wrong}"))?;
+        Ok(Self::Redis(Secret::new(text)))
     }
 }
 
-/// What is between the password and the path of a URL, its scheme taken off.
-fn host(rest: &str) -> &str {
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
-}
+const SCHEMES: [&str; 4] = ["redis", "rediss", "redis+sentinel", "rediss+sentinel"];
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,8 +85,8 @@ mod tests {
             ("redis://localhost:6379/2", "redis://localhost:6379/2"),
             ("redis://:hush@localhost", "redis://:(sealed)@localhost"),
             (
-                "rediss://app:hu/sh@x@r.local:6380/0?password=hush#hush",
-                "rediss://app:(sealed)@r.local:6380/0",
+                "rediss+sentinel://app:hu/sh@x@r.local:6380/m/0?sentinel_password=hush#hush",
+                "rediss+sentinel://app:(sealed)@r.local:6380/m/0",
             ),
         ];
         for (text, shown) in cases {
@@ -96,6 +106,7 @@ mod tests {
             "redis:///1",
             "http://x",
             "mysql://hush",
+            "redis://host:hush",
         ] {
             let message = text.parse::<StoreUrl>().expect_err(text);
             assert!(!message.contains("hush"), "{message}");

@@ -1,7 +1,6 @@
 //! Endpoints about what is wanted: definitions, bundles, history.
 
-use config::definition::Draft;
-use config::{Faults, bundle};
+use config::bundle::{self, Bundle};
 use http::HeaderValue;
 use http::header::ACCEPT;
 use sdk::{Error, Result};
@@ -71,16 +70,16 @@ pub(super) async fn apply(call: Call) -> Result<Outcome, Failure> {
     let (note, text) = (call.note()?, call.text()?);
     // Megabytes of YAML take their time, and this thread has requests to serve.
     let read = tokio::task::spawn_blocking(move || read(&text)).await.map_err(Error::from)?;
-    Ok(call.app.definitions.apply(read?, options, note).await?)
+    Ok(call.app.definitions.apply(read, options, note).await?)
 }
 
-fn read(text: &str) -> Result<Vec<Draft>, Faults> {
-    let filled = bundle::substitute(bundle::parse(text, None)?, &|_| None);
-    filled.map_err(|faults| {
-        let hint = "a node fills nothing in from its environment: fill it in before sending, as the command line does, \
-                    or write $${ for the characters themselves";
-        Faults(faults.0.into_iter().map(|fault| fault.hint(hint)).collect())
-    })
+fn read(text: &str) -> Bundle {
+    let Bundle { drafts, mut faults } = Bundle::read(text, None);
+    let filled = Bundle::from(drafts).filled(&|_| None);
+    let hint = "a node fills nothing in from its environment: fill it in before sending, as the command line does, \
+                or write $${ for the characters themselves";
+    faults.extend(filled.faults.into_iter().map(|fault| fault.hint(hint)));
+    Bundle { drafts: filled.drafts, faults }
 }
 
 /// Writes a bundle.

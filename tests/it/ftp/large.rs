@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use super::{engine, ftp, pool};
 use crate::kit::ftp::{Brand, FtpServer, Tls};
-use crate::kit::process::memory;
+use crate::kit::process::{alone, memory};
 
 /// How much this process may grow, whatever the size of the file.
 const GROWTH: u64 = 60_000_000;
@@ -81,15 +81,21 @@ async fn there_and_back(brand: Brand, tls: Tls, size: usize) {
 
 #[tokio::test]
 async fn two_hundred_megabytes_in_the_clear() {
-    there_and_back(Brand::Vsftpd, Tls::No, 200_000_000).await;
+    if alone("ftp::large::two_hundred_megabytes_in_the_clear") {
+        there_and_back(Brand::Vsftpd, Tls::No, 200_000_000).await;
+    }
 }
 
 #[tokio::test]
 async fn two_hundred_megabytes_with_tls() {
-    there_and_back(Brand::Vsftpd, Tls::Explicit, 200_000_000).await;
+    if alone("ftp::large::two_hundred_megabytes_with_tls") {
+        there_and_back(Brand::Vsftpd, Tls::Explicit, 200_000_000).await;
+    }
 }
 
 #[tokio::test]
 async fn fifty_megabytes_with_tls_the_older_way() {
-    there_and_back(Brand::Proftpd, Tls::Implicit, 50_000_000).await;
+    if alone("ftp::large::fifty_megabytes_with_tls_the_older_way") {
+        there_and_back(Brand::Proftpd, Tls::Implicit, 50_000_000).await;
+    }
 }

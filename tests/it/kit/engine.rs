@@ -60,6 +60,11 @@ impl Engine {
         Self { store, registry, keyring, board, live, supervisor, _reconciler: reconciler }
     }
 
+    /// What is wrong with a definition, before it is applied.
+    pub(crate) fn check(&self, id: &str, kind: &str, params: Value) -> Vec<Fault> {
+        self.registry.check(&draft(id, kind, params)).faults
+    }
+
     /// Applies a definition that is right, such as `connection/my.ftp` of the kind `connection.ftp`, and waits until the
     /// engine has acted on it. Answers what is wrong then.
     pub(crate) async fn apply(&self, id: &str, kind: &str, params: Value) -> Vec<Fault> {

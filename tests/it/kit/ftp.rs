@@ -25,11 +25,12 @@ const STARTS: Duration = Duration::from_secs(20);
 /// Which server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Brand {
-    /// Anonymous users only, so that it needs no user of the system. Demands that TLS sessions are resumed. No MLSD.
+    /// Anonymous users only, so that it needs no user of the system; they see the files of the whole machine, and begin
+    /// in the server's folder. Demands that TLS sessions are resumed. No MLSD.
     Vsftpd,
-    /// Demands that TLS sessions are resumed.
+    /// Demands that TLS sessions are resumed. Run by root, the server's folder is `/`.
     Proftpd,
-    /// One process for all connections.
+    /// One process for all connections. The server's folder is `/`.
     Pyftpdlib,
 }
 
@@ -108,6 +109,20 @@ impl FtpServer {
     /// Where one of its files is.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join("files").join(name)
+    }
+
+    /// Puts a file there, as if its user had.
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
+        let mut path = self.file("");
+        for folder in Path::new(name).parent().into_iter().flatten() {
+            path.push(folder);
+            if !path.exists() {
+                std::fs::create_dir(&path).expect("a folder");
+                open_to_nobody(&path, 0o755);
+            }
+        }
+        std::fs::write(self.file(name), bytes).expect("a file");
+        open_to_nobody(&self.file(name), 0o644);
     }
 
     /// What it has logged.
@@ -212,7 +227,7 @@ fn proftpd(folder: &Path, port: u16, tls: Tls, idle: u32, certificate: &Certific
     let users = format!("{USER}:{PASSWORD_HASH}:{user}:{user}::{}:/bin/false\n", files.display());
     let users = write(folder, "users", &users);
     let turns_into = match is_root() {
-        true => "User nobody\nGroup nogroup\n".to_owned(),
+        true => "User nobody\nGroup nogroup\nDefaultRoot ~\n".to_owned(),
         false => format!("User {}\nGroup {}\n", own("-un"), own("-gn")),
     };
     let mut text = format!(

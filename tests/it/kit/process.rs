@@ -114,3 +114,16 @@ pub(crate) fn memory() -> (u64, u64) {
     };
     (of("VmRSS:"), of("VmHWM:"))
 }
+
+/// Whether this test has the process to itself, as the memory of the process is what it measures. If not, it is run
+/// again in a process of its own, and this call answers false once that has passed.
+pub fn alone(test: &str) -> bool {
+    const ALONE: &str = "ZEUGMA_TEST_ALONE";
+    if ["NEXTEST", ALONE].iter().any(|name| std::env::var_os(name).is_some()) {
+        return true;
+    }
+    let program = std::env::current_exe().expect("this program");
+    let again = Command::new(program).args(["--exact", test]).env(ALONE, "1").output().expect("it runs");
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
+    false
+}

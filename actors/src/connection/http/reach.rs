@@ -1,23 +1,22 @@
 //! How the server is reached: connections, TLS, redirects, and what their errors mean.
 
-use std::path::Path;
 use std::time::Duration;
 
 use config::DefId;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, ClientBuilder, Identity};
 use sdk::{Error, Result};
 
-use super::{Http2, Params, Tls};
+use super::{Http2, Params};
+use crate::connection::tls::{self, Identity};
 
 /// How long an idle connection is kept: less than servers and what is between do, so that few requests meet one that
 /// has just been closed.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often the kernel asks whether the other end of a quiet connection is still there.
+/// How often a connection on which an answer is awaited is asked whether its other end is still there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// The client of one definition.
-pub(super) async fn client(params: &Params, tls: bool, id: &DefId) -> Result<reqwest::Client> {
+pub(super) async fn client(params: &Params, secured: bool, id: &DefId) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .no_proxy() // the environment is read in one place, and that is not here
         .referer(false) // a URL may hold what the next server must not see
@@ -26,49 +25,38 @@ pub(super) async fn client(params: &Params, tls: bool, id: &DefId) -> Result<req
         .pool_max_idle_per_host(usize::try_from(params.pool.get()).unwrap_or(usize::MAX))
         .pool_idle_timeout(IDLE)
         .tcp_keepalive(KEEPALIVE)
+        .http2_keep_alive_interval(KEEPALIVE) // one connection carries many requests: a dead one must be noticed
         .redirect(same_server(params.redirects));
     builder = match params.http2 {
         Http2::Auto => builder,
         Http2::Never => builder.http1_only(),
         Http2::Always => builder.http2_prior_knowledge(),
     };
-    if tls {
-        builder = secured(builder, &params.tls, id).await?;
+    // Redirects stay on the same scheme: without TLS, loading the system's authorities would be for nothing.
+    builder = if secured {
+        builder.tls_backend_preconfigured(tls(params, id).await?)
     } else {
-        // Redirects stay on the same scheme: loading the system's authorities would be for nothing.
-        builder = builder.tls_certs_only([]);
-    }
+        builder.tls_certs_only([])
+    };
     builder.build().map_err(|e| Error::internal(format!("{id}: the client cannot be made")).because(e))
 }
 
-async fn secured(mut builder: ClientBuilder, tls: &Tls, id: &DefId) -> Result<ClientBuilder> {
-    if let Some(path) = &tls.ca {
-        let bundle = Certificate::from_pem_bundle(&read("tls.ca", path).await?);
-        let bundle = bundle.ok().filter(|bundle| !bundle.is_empty());
-        builder = builder.tls_certs_only(bundle.ok_or_else(|| no_pem("tls.ca", path, "a certificate"))?);
-    }
-    if let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) {
-        let mut pem = read("tls.key", key).await?;
-        pem.push(b'\n');
-        pem.extend(read("tls.certificate", certificate).await?);
-        let what = "a key and the certificates that belong to it";
-        let identity = Identity::from_pem(&pem).map_err(|_| no_pem("tls.key, tls.certificate", key, what))?;
-        builder = builder.identity(identity);
-    }
-    if !tls.verify {
+async fn tls(params: &Params, id: &DefId) -> Result<rustls::ClientConfig> {
+    let super::Tls { ca, certificate, key, verify } = params.tls.clone();
+    if !verify {
         tracing::warn!(%id, "the server's certificate is not checked: anyone on the way can read what is sent");
-        builder = builder.tls_danger_accept_invalid_certs(true);
     }
-    Ok(builder)
-}
-
-async fn read(at: &str, path: &Path) -> Result<Vec<u8>> {
-    let bytes = tokio::fs::read(path).await;
-    bytes.map_err(|e| Error::unavailable(format!("{at}: {} cannot be read", path.display())).because(e))
-}
-
-fn no_pem(at: &str, path: &Path, what: &str) -> Error {
-    Error::unavailable(format!("{at}: {} does not hold {what} in PEM", path.display()))
+    let identity = certificate.zip(key).map(|(certificate, key)| Identity { certificate, key });
+    // It reads files.
+    let config =
+        tokio::task::spawn_blocking(move || tls::client_config(ca.as_deref(), identity.as_ref(), verify));
+    let mut config = config.await??;
+    config.alpn_protocols = match params.http2 {
+        Http2::Auto => vec![b"h2".into(), b"http/1.1".into()],
+        Http2::Never => vec![b"http/1.1".into()],
+        Http2::Always => vec![b"h2".into()],
+    };
+    Ok(config)
 }
 
 /// Follows this many redirects, as long as they stay on the same server; the next one is the answer.
@@ -128,12 +116,12 @@ impl Failure {
 fn tls_error(error: &reqwest::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        // An I/O error does not name what it wraps as its source, but that one's source.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || wrapped.is_some_and(|e| e.is::<rustls::Error>()) {
+        if error.is::<rustls::Error>() {
             return true;
         }
-        cause = error.source();
+        // An I/O error does not name what it wraps as its source, but that one's source.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = wrapped.map(|wrapped| wrapped as _).or_else(|| error.source());
     }
     false
 }
