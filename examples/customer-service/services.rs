@@ -47,7 +47,7 @@ pub(crate) async fn get_customer(ctx: &Context, input: Lookup) -> Result<Custome
     Ok(Customer { cust_id: input.cust_id, name: record.name, is_active: record.active })
 }
 
-/// Takes lines of `number,name` and says how many customers they are; any bytes, so the raw request is read.
+/// Takes lines of `number,name` and answers the last of these customers; any bytes, so the raw request is read.
 #[zeugma::service(namespace = "my.api.customer")]
 pub(crate) async fn import_customers(ctx: &Context, request: Request) -> Result<Response> {
     let text = std::str::from_utf8(&request.raw).map_err(|e| Error::invalid("send UTF-8 text").because(e))?;

@@ -82,7 +82,6 @@ fn is_position(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use config::Fault;
 
     use super::*;
 

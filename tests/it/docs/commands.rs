@@ -1,6 +1,6 @@
 //! Every command that the pages show is one, and every command there is has its place on the page about them.
 
-use super::text::{none, page, pages};
+use super::text::{Block, none, page, pages};
 
 /// The commands of a script: what follows `zeugma`, or a node built like it, in each.
 fn commands(script: &str) -> Vec<Vec<String>> {
@@ -66,7 +66,11 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
 fn every_command_on_a_page_is_understood() {
     let (mut wrong, mut checked) = (Vec::new(), 0);
     for page in pages() {
-        for block in page.blocks() {
+        // A block of code can also be written by indenting it.
+        let prose = page.prose();
+        let indented = prose.lines().filter(|line| line.starts_with("    ")).collect::<Vec<_>>().join("\n");
+        let by_indent = Block { at: page.path.clone(), info: "sh".into(), text: indented };
+        for block in page.blocks().into_iter().chain([by_indent]) {
             let script = match block.info.as_str() {
                 "sh" => block.text,
                 "console" => {
