@@ -11,6 +11,7 @@ pub mod joining;
 pub mod logging;
 pub mod management;
 pub mod metrics;
+pub mod nodes;
 pub mod reference;
 pub mod watch;
 

@@ -8,8 +8,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// What is said only on request, since it drowns the rest: the demo's FTP server writes all of itself into each line.
-const QUIET: &str = "libunftp=off";
+/// What is said only on request: the demo's FTP server writes all of itself into each line, and what is below the links
+/// between nodes tells of each of their ends once more, and of payloads.
+const QUIET: &str = "libunftp=off,ractor_cluster=error";
 
 /// Begins to log as the settings say.
 ///

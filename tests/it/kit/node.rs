@@ -93,7 +93,7 @@ impl TestNode {
     /// The metrics, as text.
     pub fn metrics(&self) -> String {
         let app = self.app();
-        let text = app.metrics.render(&app.supervisor, &app.live, Duration::ZERO);
+        let text = app.metrics.render(app);
         String::from_utf8(text).expect("metrics are text")
     }
 
