@@ -33,8 +33,8 @@ pub struct Health {
     pub state: State,
     /// What this node holds.
     pub revision: Revision,
-    /// What of it is on this node's disk.
-    pub saved: Revision,
+    /// What of it is on this node's disk; none if nothing is.
+    pub saved: Option<Revision>,
     /// How often everything was fetched anew because single changes could not be followed.
     pub resyncs: u64,
     /// How often something was found that should never happen.
@@ -51,7 +51,7 @@ impl Health {
         Self {
             state: State::Connected,
             revision,
-            saved: revision,
+            saved: Some(revision),
             resyncs: 0,
             alarms: 0,
             last_alarm: None,

@@ -18,6 +18,7 @@ mod commit;
 mod follower;
 mod keys;
 mod last_good;
+mod lease;
 mod lineage;
 mod link;
 mod log;
@@ -72,7 +73,7 @@ struct Inner {
     keep: u64,
     replica: Replica,
     last_good: LastGood,
-    saved: watch::Sender<Revision>,
+    saved: watch::Sender<Option<Revision>>,
     state: watch::Sender<State>,
     /// The connection that everything but the follower shares, and its number; none if it has broken.
     shared: tokio::sync::Mutex<Option<(u64, Connection)>>,
@@ -114,7 +115,7 @@ impl Redis {
         let held = last_good.read()?;
         let known = held.is_some();
         let held = held.unwrap_or_default();
-        let revision = held.catalog.revision;
+        let saved = known.then_some(held.catalog.revision);
         let started = State::Away { since: clock.now(), error: "no answer yet".into() };
         let inner = Arc::new(Inner {
             name: format!("{url} (cluster {cluster})"),
@@ -124,7 +125,7 @@ impl Redis {
             keep,
             replica: Replica::new(held),
             last_good,
-            saved: watch::Sender::new(revision),
+            saved: watch::Sender::new(saved),
             state: watch::Sender::new(started),
             shared: tokio::sync::Mutex::new(None),
             dialed: AtomicU64::new(0),
@@ -180,7 +181,10 @@ impl Redis {
     /// Waits until everything held is on this node's disk, before the node stops.
     pub async fn flush(&self, limit: Duration) {
         let mut saved = self.inner.saved.subscribe();
-        let all = |saved: &Revision| *saved == self.inner.replica.now().catalog.revision;
+        let all = |saved: &Option<Revision>| {
+            let held = self.inner.replica.now();
+            held.lineage.is_empty() || *saved == Some(held.catalog.revision)
+        };
         drop(tokio::time::timeout(limit, saved.wait_for(all)).await);
     }
 }

@@ -123,8 +123,12 @@ impl Redis {
     async fn run(&self, script: &Script, keys: &[String], arguments: &[Vec<u8>]) -> Result<u8, StoreError> {
         let call = |mut connection: Connection| async move {
             let mut call = script.prepare_invoke();
-            keys.iter().for_each(|key| drop(call.key(key)));
-            arguments.iter().for_each(|argument| drop(call.arg(argument)));
+            for key in keys {
+                call.key(key);
+            }
+            for argument in arguments {
+                call.arg(argument);
+            }
             bounded(COMMAND, call.invoke_async(&mut connection)).await
         };
         self.inner.ask(call).await

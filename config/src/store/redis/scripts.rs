@@ -34,7 +34,7 @@ for i = 7, #ARGV, 2 do
   else redis.call('HSET', objects, ARGV[i], ARGV[i + 1]) end
 end
 redis.call('HSET', head, 'rev', revision, 'count', redis.call('HLEN', objects))
-return {'done', now}",
+return {'done'}",
     )
 });
 
@@ -50,7 +50,7 @@ local entry = redis.call('XRANGE', log, revision .. '-0', revision .. '-0')[1]
 if entry then
   local fields = {}
   for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
-  if fields.commit == id then return {'done', fields.at} end
+  if fields.commit == id then return {'done'} end
   return {'conflict', at[2]}
 end
 redis.call('SET', void, '1', 'PX', 600000)
@@ -97,8 +97,8 @@ return {'done', revision}",
 /// What became of a commit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Outcome {
-    /// It happened, at this time: microseconds since 1970 by the clock of Redis.
-    Done(i64),
+    /// It happened.
+    Done,
     /// Somebody was faster; the revision now.
     Conflict(Revision),
     /// It did not happen and never will.
@@ -109,12 +109,10 @@ pub(super) enum Outcome {
 
 impl Outcome {
     fn parse(answer: &[String]) -> Result<Self, Failure> {
-        let number = || answer.get(1).and_then(|text| text.parse().ok());
-        match (answer.first().map(String::as_str), number()) {
-            (Some("done"), Some(at)) => Ok(Self::Done(at)),
-            (Some("conflict"), Some(revision)) => {
-                Ok(Self::Conflict(Revision(u64::try_from(revision).unwrap_or_default())))
-            }
+        let revision = answer.get(1).and_then(|text| text.parse().ok());
+        match (answer.first().map(String::as_str), revision) {
+            (Some("done"), _) => Ok(Self::Done),
+            (Some("conflict"), Some(revision)) => Ok(Self::Conflict(Revision(revision))),
             (Some("void"), _) => Ok(Self::Void),
             (Some("stranger"), _) => Ok(Self::Stranger),
             _ => Err(Failure::told(format!("a script answered {answer:?}"))),

@@ -11,10 +11,10 @@ use super::super::Redis;
 use super::kit::{LONG, Node, Server, cluster};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::members;
 use crate::name::Revision;
 use crate::store::contract::{by, delete, put, value};
 use crate::store::{CommitError, Store as _, StoreError};
+use crate::{lease, members};
 
 /// Every catalog that this node shows until it is at `end`.
 async fn watched(node: Arc<Node>, end: u64) -> Vec<Arc<Catalog>> {
@@ -193,8 +193,9 @@ async fn what_cannot_be_read_is_one_faulty_definition() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_know_of_each_other() {
+async fn nodes_know_of_each_other_and_lease_what_only_one_may_do() {
     let server = Server::redis().await;
     let node = Node::join(&server.url()).await;
     members::contract::keeps(&*node, &*node).await;
+    lease::contract::keeps(&*node).await;
 }
