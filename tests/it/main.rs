@@ -3,6 +3,7 @@
 #![allow(unreachable_pub)] // a test binary has no outside
 #![allow(clippy::disallowed_methods)] // a test may spawn, and look at the clock
 
+mod bad_input;
 mod cli;
 mod docs;
 mod ftp;
