@@ -9,6 +9,7 @@ mod docs;
 mod ftp;
 mod full_disk;
 mod http_connection;
+mod kinds;
 mod kit;
 mod live;
 mod main_job;
