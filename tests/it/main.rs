@@ -3,14 +3,18 @@
 #![allow(unreachable_pub)] // a test binary has no outside
 #![allow(clippy::disallowed_methods)] // a test may spawn, and look at the clock
 
+mod bad_input;
 mod cli;
 mod docs;
 mod ftp;
+mod full_disk;
 mod http_connection;
+mod kinds;
 mod kit;
 mod live;
 mod main_job;
 mod management;
+mod metrics;
 mod rest;
 mod rest_limits;
 mod rest_wire;
