@@ -32,15 +32,23 @@ impl Span {
     }
 }
 
+/// The longest span: a hundred years. A point in time that is much further away cannot be computed, and whoever tries
+/// panics.
+const LONGEST: Span = Span::secs(36_500 * 24 * 60 * 60);
+
 impl FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(seconds) = text.trim().parse::<u64>() {
-            return Ok(Self::secs(seconds));
+        let span = match text.trim().parse::<u64>() {
+            Ok(seconds) => Self::secs(seconds),
+            Err(_) => humantime::parse_duration(text)
+                .map(Self)
+                .map_err(|e| format!("{text:?} is not a span of time: {e}; write 250ms, 10s, 5m or 2h"))?,
+        };
+        if span > LONGEST {
+            return Err(format!("{text:?} is longer than a hundred years"));
         }
-        humantime::parse_duration(text)
-            .map(Self)
-            .map_err(|e| format!("{text:?} is not a span of time: {e}; write 250ms, 10s, 5m or 2h"))
+        Ok(span)
     }
 }
 
@@ -181,6 +189,8 @@ mod tests {
         }
         assert_eq!("7".parse(), Ok(Span::secs(7)));
         assert!("soon".parse::<Span>().is_err());
+        assert!("18446744073709551615".parse::<Span>().is_err());
+        assert!("18446744073709551615s".parse::<Span>().is_err());
         assert!("99999999999GiB".parse::<Size>().is_err());
     }
 }

@@ -48,6 +48,17 @@ fn at<'p>(params: &'p mut Map<String, Value>, pointer: &Pointer) -> Option<&'p m
     rest.iter().try_fold(params.get_mut(first)?, step)
 }
 
+/// Puts a value at a path, making the maps on the way there.
+fn put(params: &mut Map<String, Value>, path: &[String], value: Value) {
+    let Some((first, rest)) = path.split_first() else { return };
+    if rest.is_empty() {
+        params.insert(first.clone(), value);
+        return;
+    }
+    let inner = params.entry(first).or_insert_with(|| Value::Object(Map::new()));
+    put(inner.as_object_mut().expect("a map"), rest, value);
+}
+
 #[test]
 fn every_tag_is_a_family_and_a_type_of_its_own() {
     let mut seen = std::collections::BTreeSet::new();
@@ -156,6 +167,26 @@ fn a_value_of_the_wrong_type_is_a_fault_at_its_parameter_and_never_a_panic() {
             }
         }
     }
+}
+
+#[test]
+fn a_span_of_time_that_nobody_can_reckon_with_is_a_fault() {
+    let mut tested = 0;
+    for kind in KINDS {
+        for parameter in reference::parameters(&kind.schema()) {
+            if parameter.r#type != "time" || parameter.name.contains("[]") {
+                continue;
+            }
+            let pointer = Pointer(parameter.name.split('.').map(Into::into).collect());
+            let mut params = example(*kind);
+            put(&mut params, &pointer.0, "18446744073709551615s".into());
+            let found = faults(*kind, params);
+            assert_eq!(found.len(), 1, "{}.{}: {found:?}", kind.tag(), parameter.name);
+            assert!(found[0].at.starts_with(&pointer.0[0]), "{}: {found:?}", kind.tag());
+            tested += 1;
+        }
+    }
+    assert!(tested > 5, "hardly any: {tested}");
 }
 
 #[test]
