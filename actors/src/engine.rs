@@ -94,7 +94,8 @@ impl Engine for Snapshot {
                 Some(reason) => {
                     Err(Error::unavailable(format!("connection {name:?} does not run: {reason}")))
                 }
-                None => Err(Error::internal(format!("there is no connection {name:?}"))),
+                // As one that does not run: an operator deleted it, or has not defined it yet.
+                None => Err(Error::unavailable(format!("there is no connection {name:?}"))),
             },
         }
     }
