@@ -82,6 +82,27 @@ pub struct Bundle {
     pub specs: Vec<Map<String, Value>>,
 }
 
+/// How an export is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As people write bundles.
+    Yaml,
+    /// For programs.
+    Json,
+}
+
+impl std::str::FromStr for Format {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "yaml" => Ok(Self::Yaml),
+            "json" => Ok(Self::Json),
+            _ => Err("neither yaml nor json"),
+        }
+    }
+}
+
 /// Where to go back to.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
