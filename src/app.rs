@@ -12,9 +12,10 @@ use actors::{AnyKind, Live, Reconciler, Registry};
 use cluster::Board;
 use config::settings::{Environment, StoreUrl};
 use config::store::embedded::Embedded;
+use config::store::redis::Redis;
 use config::{Clock, Revision, Secret, Store};
 use ractor::Actor as _;
-use sdk::task::Tasks;
+use sdk::task::{Endless, Tasks};
 use sdk::{Error, Result, Service};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::definitions::Definitions;
 use crate::http::{admin, ingress, listener, tls};
+use crate::joining::Cluster;
 use crate::management::Management;
 use crate::metrics::Metrics;
 
@@ -51,6 +53,8 @@ pub struct App {
     pub supervisor: Supervisor,
     /// What it counts.
     pub metrics: Metrics,
+    /// Its place in its cluster; none on a node that is no part of one.
+    pub cluster: Option<Cluster>,
     /// Background work.
     pub tasks: Tasks,
     /// Time.
@@ -76,6 +80,8 @@ pub struct Node {
     stop: watch::Sender<bool>,
     listeners: Vec<listener::Listener>,
     reconciling: JoinHandle<()>,
+    /// None on a node that is no part of a cluster.
+    joining: Option<Endless>,
 }
 
 impl Node {
@@ -90,14 +96,16 @@ impl Node {
         let setup = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
         let keyring = settings.keyring(environment).map_err(|e| setup("the sealing keys", &e))?;
         let clock = Clock::System;
-        let store: Arc<dyn Store> = match &settings.store {
+        let (store, redis): (Arc<dyn Store>, _) = match &settings.store {
             StoreUrl::Embedded => {
                 let (folder, clock) = (settings.data.clone(), clock.clone());
                 let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, clock)).await?;
-                Arc::new(opened.map_err(|e| setup("the store", &e))?)
+                (Arc::new(opened.map_err(|e| setup("the store", &e))?), None)
             }
-            other => {
-                return Err(Error::internal(format!("the store {other} is not available in this version")));
+            url @ StoreUrl::Redis(_) => {
+                let opened = Redis::open(url, &settings.cluster, &settings.data, clock.clone()).await;
+                let redis = Arc::new(opened.map_err(|e| setup("the store", &e))?);
+                (redis.clone(), Some(redis))
             }
         };
         let admin_token = admin_token(&settings.data).map_err(|e| setup("the admin token", &e))?;
@@ -128,7 +136,8 @@ impl Node {
         let (reconciler, reconciling) = Reconciler::spawn(None, reconciler, ()).await?;
         let supervisor = Supervisor::new(live.clone(), reconciler);
         let (stop, stopping) = watch::channel(false);
-        let app = App {
+        let mut app = App {
+            cluster: None,
             settings: Arc::new(settings),
             registry,
             definitions,
@@ -143,6 +152,11 @@ impl Node {
             _managed: managed,
         };
         app.serving_what_is_stored().await?;
+        let joining = redis.map(|redis| {
+            let (cluster, guard) = Cluster::begin(&app, redis);
+            app.cluster = Some(cluster);
+            guard
+        });
         if let Some(tls) = &tls {
             tls.watch(&app);
         }
@@ -160,6 +174,7 @@ impl Node {
             stop,
             listeners: vec![data, admin],
             reconciling,
+            joining,
         })
     }
 
@@ -172,6 +187,10 @@ impl Node {
         let mut clean = true;
         for listener in self.listeners {
             clean &= listener.drained(deadline).await;
+        }
+        if let Some(cluster) = &self.app.cluster {
+            drop(self.joining); // no beat after the goodbye
+            cluster.leave(&self.app).await;
         }
         let stopped = self.app.supervisor.stop(Duration::from_secs(5)).await;
         if let Err(error) = &stopped {

@@ -8,6 +8,7 @@ mod change;
 mod check;
 mod completions;
 mod definitions;
+mod dev_cluster;
 mod exit;
 mod export;
 mod history;
@@ -44,6 +45,8 @@ struct Cli {
 enum Command {
     /// Runs a node
     Start(Box<start::Start>),
+    /// Runs Redis and several nodes on this machine, for trying a cluster out
+    DevCluster(dev_cluster::DevCluster),
     /// Makes definitions what is wanted, on every node
     Apply(apply::Apply),
     /// Shows what an apply would change
@@ -82,6 +85,11 @@ enum Command {
     Completions(completions::Completions),
 }
 
+/// The command line as it is parsed, for those who check texts about it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the program with these services compiled in beside the engine's own.
 pub fn main(services: &'static [&'static dyn Service]) -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -98,6 +106,7 @@ pub fn main(services: &'static [&'static dyn Service]) -> ExitCode {
 fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Exit, Stop> {
     match command {
         Command::Start(start) => start.run(services),
+        Command::DevCluster(cluster) => cluster.run(),
         Command::Check(check) => once(check.run(services)),
         Command::Kinds(kinds) => kinds.run(services),
         Command::Completions(completions) => completions.run(&mut Cli::command()),

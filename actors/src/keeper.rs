@@ -4,17 +4,23 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::reconcile::ReconcilerMsg;
 
+/// Nobody tells the keeper anything. A type of its own, since ractor_cluster shows every actor that takes `()` to all
+/// other nodes.
+pub enum KeeperMsg {}
+
+impl ractor::Message for KeeperMsg {}
+
 /// See the module.
 pub struct Keeper;
 
 impl Actor for Keeper {
-    type Msg = ();
+    type Msg = KeeperMsg;
     type State = ActorRef<ReconcilerMsg>;
     type Arguments = ActorRef<ReconcilerMsg>;
 
     async fn pre_start(
         &self,
-        _: ActorRef<()>,
+        _: ActorRef<KeeperMsg>,
         reconciler: ActorRef<ReconcilerMsg>,
     ) -> Result<Self::State, ActorProcessingErr> {
         Ok(reconciler)
@@ -23,7 +29,7 @@ impl Actor for Keeper {
     /// Overrides the default, which would stop this supervisor, and with it all other workers.
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<()>,
+        _: ActorRef<KeeperMsg>,
         event: SupervisionEvent,
         reconciler: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {

@@ -124,7 +124,7 @@ impl Meter {
             restarts: self.restarts.get(),
             panics: self.panics.get(),
             #[allow(clippy::cast_precision_loss)] // a mean for people
-            mean_ms: if count == 0 { 0.0 } else { sum / count as f64 * 1000.0 },
+            mean_ms: if count == 0 { 0.0 } else { (sum / count as f64 * 1_000_000.0).round() / 1000.0 },
         }
     }
 }

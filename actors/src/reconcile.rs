@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::gate::Gate;
 use crate::health::Health;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, KeeperMsg};
 use crate::kind::Start;
 use crate::meter::Meters;
 use crate::registry::Registry;
@@ -71,6 +71,8 @@ pub enum ReconcilerMsg {
     Stop(RpcReplyPort<()>),
 }
 
+impl ractor::Message for ReconcilerMsg {}
+
 /// A part that does not run as wanted, and when to try again.
 struct Retry {
     version: Revision,
@@ -81,7 +83,7 @@ struct Retry {
 
 /// The reconciler's state.
 pub struct State {
-    keeper: ActorRef<()>,
+    keeper: ActorRef<KeeperMsg>,
     _nudges: Endless,
     parts: Parts,
     retries: HashMap<DefId, Retry>,
@@ -257,7 +259,7 @@ impl Reconciler {
 
     async fn start(
         &self,
-        keeper: &ActorRef<()>,
+        keeper: &ActorRef<KeeperMsg>,
         definition: Arc<Definition>,
         version: Revision,
         old: Option<Arc<Running>>,

@@ -109,6 +109,12 @@ impl Supervisor {
         settle(asked, id)?
     }
 
+    /// Lets the reconciler look at what is wanted, now rather than at its next tick.
+    pub fn wake(&self) {
+        // It ends last; without it nothing is to be looked at.
+        drop(self.reconciler.cast(ReconcilerMsg::Wake));
+    }
+
     /// Lets go of every part; those that still have calls end when those end.
     ///
     /// # Errors

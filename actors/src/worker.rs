@@ -78,6 +78,8 @@ pub enum WorkerMsg {
     Retire,
 }
 
+impl ractor::Message for WorkerMsg {}
+
 /// What a worker is started with.
 pub struct Arguments {
     /// What it runs.
@@ -170,7 +172,7 @@ fn answer(verb: Verb, limit: Duration, reply: RpcReplyPort<Result<Report>>, stat
                             return Err(Error::timeout(format!("{id} did not answer the ping in time")));
                         }
                     }
-                    ping_ms = Some(begun.elapsed().as_secs_f64() * 1000.0);
+                    ping_ms = Some((begun.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0);
                 }
             }
             Verb::Pause => gate.turn(Phase::Paused),
@@ -232,7 +234,7 @@ async fn probe(
             Ok(Ok(Ok(()))) => {
                 if let Some(down) = health.recovered() {
                     let seconds = (clock.now() - down.since).num_seconds();
-                    tracing::info!(actor = ?me.get_name(), down_for_s = seconds, "the other side is back");
+                    tracing::info!(id = %health.id(), down_for_s = seconds, "the other side is back");
                 }
                 backoff.reset();
                 wait = every;
@@ -247,7 +249,7 @@ async fn probe(
             Err(_) => format!("no answer within {PING_LIMIT:?}"),
         };
         if health.down().is_none() || backoff.failures() == 0 {
-            tracing::warn!(actor = ?me.get_name(), %error, "the other side does not answer");
+            tracing::warn!(id = %health.id(), %error, "the other side does not answer");
         }
         let next = backoff.next_probe();
         health.failed(error, Instant::now() + next);

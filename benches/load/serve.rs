@@ -89,6 +89,8 @@ static SERVICES: &[&dyn Service] = &[&direct, &hop];
 
 struct Ask(Lookup, RpcReplyPort<Customer>);
 
+impl ractor::Message for Ask {}
+
 struct Hop;
 
 impl Actor for Hop {

@@ -18,6 +18,8 @@ pub struct Served {
     pub at: Instant,
     /// What is wrong there.
     pub faults: Vec<Fault>,
+    /// Why this node cannot be spoken to, if it cannot.
+    pub trouble: Option<String>,
 }
 
 /// One node's part of a receipt.
@@ -31,6 +33,9 @@ pub struct NodeReceipt {
     pub ms: Option<f64>,
     /// What is wrong there.
     pub faults: Vec<Fault>,
+    /// Why it lags, as far as that is known; none if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<String>,
 }
 
 /// The answer to "did my change reach every node?".
@@ -60,8 +65,39 @@ impl Board {
         self.0.send_modify(|board| {
             let before = board.get(node).filter(|served| served.revision == revision);
             let at = before.map_or_else(Instant::now, |served| served.at);
-            board.insert(node.clone(), Served { revision, at, faults });
+            let trouble = board.get(node).and_then(|served| served.trouble.clone());
+            board.insert(node.clone(), Served { revision, at, faults, trouble });
         });
+    }
+
+    /// Why a node cannot be spoken to, if it cannot.
+    pub fn trouble(&self, node: &Name, trouble: Option<String>) {
+        self.0.send_if_modified(|board| match board.get_mut(node) {
+            Some(served) if served.trouble != trouble => {
+                served.trouble = trouble;
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Forgets the nodes that are gone.
+    pub fn keep(&self, is_here: impl Fn(&Name) -> bool) {
+        self.0.send_if_modified(|board| {
+            let before = board.len();
+            board.retain(|node, _| is_here(node));
+            board.len() != before
+        });
+    }
+
+    /// What a node has said last.
+    pub fn served(&self, node: &Name) -> Option<Served> {
+        self.0.borrow().get(node).cloned()
+    }
+
+    /// The newest revision that some node serves.
+    pub fn newest(&self) -> Revision {
+        self.0.borrow().values().map(|served| served.revision).max().unwrap_or_default()
     }
 
     /// What the nodes have said last, and a way to wait until one of them says something else.
@@ -78,12 +114,19 @@ impl Board {
         // Too late or not: the receipt says who lags.
         drop(tokio::time::timeout(limit, board.wait_for(all)).await);
         let board = board.borrow();
-        let receipt = |(node, served): (&Name, &Served)| NodeReceipt {
-            node: node.clone(),
-            revision: served.revision,
-            ms: (served.revision >= revision)
-                .then(|| served.at.saturating_duration_since(committed).as_secs_f64() * 1000.0),
-            faults: served.faults.clone(),
+        let receipt = |(node, served): (&Name, &Served)| {
+            let there = served.revision >= revision;
+            let why = || match &served.trouble {
+                Some(trouble) => format!("it cannot be reached: {trouble}"),
+                None => "it has not said that it serves this revision".into(),
+            };
+            NodeReceipt {
+                node: node.clone(),
+                revision: served.revision,
+                ms: there.then(|| served.at.saturating_duration_since(committed).as_secs_f64() * 1000.0),
+                faults: served.faults.clone(),
+                lag: (!there).then(why),
+            }
         };
         Receipt { revision, nodes: board.iter().map(receipt).collect(), settled: all(&board) }
     }

@@ -6,10 +6,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use fernet::Fernet;
+use hmac::{Hmac, Mac as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::definition::{Clear, Params, SEALED_KEY, SEALED_TEXT, is_sealed};
@@ -89,6 +91,15 @@ pub enum KeyError {
     /// There is no key.
     #[error("{0} holds no key")]
     Empty(String),
+    /// The nodes of a cluster would each seal with a key of their own.
+    #[error(
+        "the nodes of a cluster need the same sealing keys: set ZEUGMA_CLUSTER_SECRET to the same text on each of \
+             them, or ZEUGMA_KEYS, or name the same --key-file"
+    )]
+    NothingInCommon,
+    /// A key could not be derived from a secret.
+    #[error("no key can be derived from the cluster secret: {0}")]
+    Derive(String),
     /// None of the keys opens the secret.
     #[error(
         "none of the keys opens a sealed secret; the key it was sealed with is missing from the key file"
@@ -98,7 +109,7 @@ pub enum KeyError {
 
 /// The keys that seal secrets at rest: the first one seals, all of them open, so that keys can be rotated.
 #[derive(Clone)]
-pub struct Keyring(std::sync::Arc<[Fernet]>);
+pub struct Keyring(std::sync::Arc<[Fernet]>, Secret);
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,8 +121,9 @@ impl Keyring {
     /// A ring with one new key, for tests and throw-away nodes.
     pub fn generate() -> Self {
         loop {
-            if let Some(key) = Fernet::new(&Fernet::generate_key()) {
-                return Self([key].into());
+            let text = Fernet::generate_key();
+            if let Some(key) = Fernet::new(&text) {
+                return Self([key].into(), Secret::new(text));
             }
         }
     }
@@ -126,7 +138,11 @@ impl Keyring {
             .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
             .map(|(i, line)| Fernet::new(line).ok_or_else(|| KeyError::BadKey(source.into(), i)))
             .collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(KeyError::Empty(source.into())) } else { Ok(Self(keys.into())) }
+        let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        match first {
+            Some(first) => Ok(Self(keys.into(), Secret::new(first))),
+            None => Err(KeyError::Empty(source.into())),
+        }
     }
 
     /// Reads the key file; if there is none, makes one with a new key and mode 0600.
@@ -153,6 +169,15 @@ impl Keyring {
         }
     }
 
+    /// A secret for another purpose, the same for everybody who has the first key, that does not give the key away.
+    pub fn shared(&self, purpose: &str) -> Secret {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.1.reveal().as_bytes())
+            .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
+        mac.update(purpose.as_bytes());
+        let bytes = mac.finalize().into_bytes();
+        Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
     /// Seals one text.
     pub fn seal_text(&self, clear: &str) -> String {
         self.0[0].encrypt(clear.as_bytes())
@@ -167,7 +192,26 @@ impl Keyring {
         String::from_utf8(bytes).map_err(|_| KeyError::CannotOpen)
     }
 
-    /// Seals the secrets at `secrets`. One that is written as [`SEALED_TEXT`] is taken from `previous`.
+    /// Whether the first key opens every secret in these parameters. One that an older key sealed is to be sealed anew,
+    /// so that the older key can be taken out one day.
+    pub fn is_current(&self, params: &Params) -> bool {
+        params.0.values().all(|value| self.value_is_current(value))
+    }
+
+    fn value_is_current(&self, value: &Value) -> bool {
+        match value {
+            Value::Object(map) if is_sealed(map) => {
+                let token = map.get(SEALED_KEY).and_then(Value::as_str).unwrap_or_default();
+                self.0[0].decrypt(token).is_ok()
+            }
+            Value::Object(map) => map.values().all(|value| self.value_is_current(value)),
+            Value::Array(items) => items.iter().all(|value| self.value_is_current(value)),
+            _ => true,
+        }
+    }
+
+    /// Seals the secrets at `secrets`. One that is written as [`SEALED_TEXT`] is taken from `previous`, and sealed anew
+    /// if that was with an older key.
     ///
     /// # Errors
     /// One fault for each [`SEALED_TEXT`] that has nothing to keep.
@@ -214,11 +258,17 @@ impl Keyring {
         }
         let Value::String(text) = value else { return };
         if text != SEALED_TEXT {
-            *value = serde_json::json!({ SEALED_KEY: self.seal_text(text) });
+            *value = json!({ SEALED_KEY: self.seal_text(text) });
             return;
         }
         match previous.and_then(|map| at(map, path)).filter(|v| v.as_object().is_some_and(is_sealed)) {
-            Some(kept) => *value = kept.clone(),
+            // What no key opens is kept as it is: a key that comes back opens it again.
+            Some(kept) => {
+                *value = match (self.value_is_current(kept), self.open_value(kept)) {
+                    (false, Ok(Value::String(text))) => json!({ SEALED_KEY: self.seal_text(&text) }),
+                    _ => kept.clone(),
+                };
+            }
             None => faults.push(
                 Fault::new(
                     path.join("."),
@@ -283,7 +333,7 @@ mod tests {
     #[test]
     fn a_sealed_secret_is_seen_nowhere_and_opens_again() {
         let ring = Keyring::generate();
-        let draft = clear(serde_json::json!({"user": "u", "password": "hush", "more": [{"key": "quiet"}]}));
+        let draft = clear(json!({"user": "u", "password": "hush", "more": [{"key": "quiet"}]}));
         let secrets =
             [Pointer(vec!["password".into()]), Pointer(vec!["more".into(), "*".into(), "key".into()])];
         let sealed = ring.seal(&draft, &secrets, None).expect("seals");
@@ -300,9 +350,8 @@ mod tests {
     fn the_masked_text_keeps_what_is_there() {
         let ring = Keyring::generate();
         let secrets = [Pointer(vec!["password".into()])];
-        let first =
-            ring.seal(&clear(serde_json::json!({"password": "hush"})), &secrets, None).expect("seals");
-        let masked = clear(serde_json::json!({"password": SEALED_TEXT}));
+        let first = ring.seal(&clear(json!({"password": "hush"})), &secrets, None).expect("seals");
+        let masked = clear(json!({"password": SEALED_TEXT}));
         let kept = ring.seal(&masked, &secrets, Some(&first)).expect("keeps");
         assert_eq!(kept, first);
         assert_eq!(ring.seal(&masked, &secrets, None).expect_err("nothing to keep").len(), 1);
@@ -315,5 +364,14 @@ mod tests {
         let after = Keyring::parse(&format!("{new}\n{old}\n"), "keys").expect("two keys");
         assert_eq!(after.open_text(&before.seal_text("hush")).expect("opens"), "hush");
         assert!(before.open_text(&after.seal_text("hush")).is_err());
+
+        let secrets = [Pointer(vec!["password".into()])];
+        let sealed = before.seal(&clear(json!({"password": "hush"})), &secrets, None).expect("seals");
+        assert!(before.is_current(&sealed) && !after.is_current(&sealed));
+        let masked = clear(json!({"password": SEALED_TEXT}));
+        let anew = after.seal(&masked, &secrets, Some(&sealed)).expect("keeps");
+        let only_new = Keyring::parse(&new, "keys").expect("a key");
+        assert!(after.is_current(&anew) && only_new.open(&anew).is_ok(), "the old key can go");
+        assert_eq!(only_new.seal(&masked, &secrets, Some(&sealed)).expect("kept as it is"), sealed);
     }
 }

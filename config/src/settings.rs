@@ -2,6 +2,7 @@
 //!
 //! The only file that reads the environment.
 
+mod keys;
 mod layers;
 mod redis_address;
 mod store_url;
@@ -17,13 +18,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::layers::KEYS as NAMES;
 pub use self::redis_address::RedisAddress;
 pub use self::store_url::StoreUrl;
 
 use self::layers::Layers;
 use crate::fault::{Fault, Faults};
 use crate::name::Name;
-use crate::secret::{KeyError, Keyring, Secret};
+use crate::secret::Secret;
 use crate::units::Span;
 
 /// The variables that are no settings of `node.toml`: one holds the sealing keys, the others are for the command line.
@@ -39,7 +41,7 @@ pub fn env_var(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The variables that begin with `ZEUGMA_`. Never printed: some are secrets.
+/// The variables that begin with `ZEUGMA_`, and those that say where the user keeps data. Never printed: some are secrets.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
@@ -61,7 +63,8 @@ impl Environment {
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
         // An empty variable is how a shell or a container says "not set".
-        Self(variables.into_iter().filter(|(k, v)| k.starts_with(layers::PREFIX) && !v.is_empty()).collect())
+        let ours = |name: &str| name.starts_with(layers::PREFIX) || keys::USER_VARIABLES.contains(&name);
+        Self(variables.into_iter().filter(|(k, v)| ours(k) && !v.is_empty()).collect())
     }
 }
 
@@ -146,6 +149,17 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+/// The certificates of the links between nodes: each node shows its own, and trusts those of one authority.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClusterTls {
+    /// The cluster's own certificate authority (PEM).
+    pub ca: PathBuf,
+    /// The certificate of this node (PEM).
+    pub cert: PathBuf,
+    /// Its private key (PEM).
+    pub key: PathBuf,
+}
+
 /// What a node is told at its start. Everything else is a definition, and changes while it runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -165,6 +179,8 @@ pub struct Settings {
     pub cluster_listen: Option<SocketAddr>,
     /// What nodes of a cluster prove to each other that they know.
     pub cluster_secret: Option<Secret>,
+    /// The certificates of the links between nodes; without them the links are in clear, on private addresses only.
+    pub cluster_tls: Option<ClusterTls>,
     /// Bundles to apply once it has started.
     pub apply: Vec<PathBuf>,
     /// A folder whose bundles and service files are applied whenever they change.
@@ -206,6 +222,7 @@ impl Settings {
             node: layers.get("node", "a name").unwrap_or_else(|| name(&host_name())),
             cluster_listen: layers.get("cluster_listen", address),
             cluster_secret: layers.get("cluster_secret", "a text"),
+            cluster_tls: None,
             apply: layers.get("apply", "a list of paths").unwrap_or_default(),
             watch: layers.get("watch", "a path"),
             tls: None,
@@ -236,7 +253,21 @@ impl Settings {
                 None
             }
         };
-        let settings = Self { tls, ..settings };
+        let files = ["cluster_ca", "cluster_cert", "cluster_key"].map(|key| (key, layers.get(key, path)));
+        let cluster_tls = match files {
+            [(_, Some(ca)), (_, Some(cert)), (_, Some(key))] => Some(ClusterTls { ca, cert, key }),
+            files => {
+                if let Some((there, _)) = files.iter().find(|(_, file)| file.is_some()) {
+                    let missing = files.iter().filter(|(_, file)| file.is_none()).map(|(key, _)| *key);
+                    let missing = missing.collect::<Vec<_>>().join(" and ");
+                    let fault =
+                        Fault::new(layers.at(there), format!("{there} is given, but {missing} is not"));
+                    layers.faults.push(fault.hint("give all three, or none of them"));
+                }
+                None
+            }
+        };
+        let settings = Self { tls, cluster_tls, ..settings };
         settings.check(&mut layers);
         Faults(layers.faults).unless_any(settings)
     }
@@ -280,39 +311,12 @@ impl Settings {
             }
         }
     }
-
-    /// The keys that seal secrets: those of [`KEYS_VARIABLE`], separated by commas or line ends; else those of the key
-    /// file, which is made if it is not there.
-    ///
-    /// # Errors
-    /// If a key is not one, or the file cannot be read or made.
-    pub fn keyring(&self, environment: &Environment) -> Result<Keyring, KeyError> {
-        if let Some(keys) = environment.get(KEYS_VARIABLE) {
-            let lines = zeroize::Zeroizing::new(keys.replace(',', "\n"));
-            return Keyring::parse(&lines, KEYS_VARIABLE);
-        }
-        match &self.key_file {
-            Some(file) => Keyring::open_or_create(file),
-            None => {
-                let file = self.data.join("secret.key");
-                private_folder(&self.data)
-                    .map_err(|source| KeyError::File { path: file.display().to_string(), source })?;
-                Keyring::open_or_create(&file)
-            }
-        }
-    }
 }
 
 const MAX_CONNECTIONS: NonZeroU32 = match NonZeroU32::new(10_000) {
     Some(number) => number,
     None => NonZeroU32::MIN,
 };
-
-/// Makes a folder that only its owner can enter, unless it is there.
-fn private_folder(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
 
 /// The machine's name: that of a node that is given none.
 pub fn host_name() -> String {

@@ -1,11 +1,12 @@
 //! The store: where the truth lives, under one revision. The trait every store keeps, and what its answers mean.
 
 pub mod embedded;
+mod health;
 pub mod memory;
 pub mod redis;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use tokio::sync::watch;
 use crate::catalog::Catalog;
 use crate::definition::Definition;
 use crate::name::{DefId, Revision};
+
+pub use self::health::{Health, State};
 
 /// How many revisions the history keeps; older ones are dropped.
 pub const HISTORY_LIMIT: u64 = 10_000;
@@ -146,6 +149,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A word for people: what kind of store, and where.
     fn describe(&self) -> String;
+
+    /// How it is.
+    fn health(&self) -> Health;
 
     /// The catalog as it was at `revision`, by undoing the history from the newest on.
     async fn load_at(&self, revision: Revision) -> Result<Catalog, StoreError> {

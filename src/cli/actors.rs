@@ -1,8 +1,8 @@
 //! `zeugma actors` and `zeugma actor`: what runs, and the operator's verbs.
 
 use actors::supervisor::{ActorInfo, ActorState};
-use actors::worker::Report;
 use clap::{Args, ValueEnum};
+use cluster::{NodeAnswer, Outcome};
 use config::{Family, Name, Span};
 use reqwest::Method;
 use serde::Serialize as _;
@@ -10,7 +10,7 @@ use serde::Serialize as _;
 use super::admin::{Ask, Remote};
 use super::exit::{Exit, Stop};
 use super::output::{Form, Output, print};
-use crate::http::admin::shapes::ActorTree;
+use crate::http::admin::shapes::{ActorTree, VerbAnswer};
 
 /// See the module.
 #[derive(Debug, Args)]
@@ -105,6 +105,9 @@ pub(super) struct Actor {
     family: Family,
     /// The name
     name: Name,
+    /// The node whose actor is meant, or all; the one that is asked if left out
+    #[arg(long, value_name = "NODE")]
+    node: Option<Name>,
     /// How long it may take
     #[arg(long, value_name = "TIME", default_value = "30s")]
     timeout: Span,
@@ -120,12 +123,21 @@ impl Actor {
         let path = ["actors", self.family.singular(), self.name.as_str(), &verb];
         let ask = Ask::new(Method::POST, &path)
             .query("timeout", Some(format!("{}ms", self.timeout.get().as_millis())))
+            .query("node", self.node.as_ref())
             .waiting(self.timeout.get());
-        let report: Report = self.remote.ask(ask).await?;
+        let answer: VerbAnswer = self.remote.ask(ask).await?;
+        let failed = |answer: &NodeAnswer| matches!(answer.outcome, Outcome::Error(_));
+        let exit = match &answer {
+            VerbAnswer::There(answers) if answers.iter().any(failed) => Exit::Failed,
+            _ => Exit::Done,
+        };
         match self.output.output {
             // A report is nested: YAML is its table.
-            Form::Table => print(&serde_saphyr::to_string(&report).map_err(|e| Stop::failed(e.to_string()))?),
-            _ => self.output.value(&report),
-        }
+            Form::Table => {
+                print(&serde_saphyr::to_string(&answer).map_err(|e| Stop::failed(e.to_string()))?)?
+            }
+            _ => self.output.value(&answer)?,
+        };
+        Ok(exit)
     }
 }

@@ -135,10 +135,21 @@ impl Remote {
                     .hint("the change may have been made all the same: see zeugma history"))
             }
             Err(error) => {
-                Err(Stop::new(Exit::Unreachable, format!("no node answers at {base}: {}", cause(&error)))
-                    .hint(format!(
-                        "start one with: zeugma start; or say where it is: --url, or {ADMIN_URL_VARIABLE}"
-                    )))
+                let cause = cause(&error);
+                let hint = match cause.contains("certificate") {
+                    // A certificate that signed itself is a common one here, and mostly made as that of an authority.
+                    true if cause.contains("CaUsedAsEndEntity") => {
+                        "the node shows the certificate of an authority: give it one that says CA:FALSE"
+                            .into()
+                    }
+                    true => "name the authority that signed the node's certificate: --ca FILE".into(),
+                    false => {
+                        format!(
+                            "start one with: zeugma start; or say where it is: --url, or {ADMIN_URL_VARIABLE}"
+                        )
+                    }
+                };
+                Err(Stop::new(Exit::Unreachable, format!("no node answers at {base}: {cause}")).hint(hint))
             }
         }
     }

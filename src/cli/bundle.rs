@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use config::bundle::{self, Bundle};
 use config::settings::env_var;
-use config::{Draft, Family};
+use config::{Draft, Family, Fault};
 use serde_json::{Map, Value};
 
 use super::exit::{Exit, Stop};
@@ -66,6 +66,11 @@ pub(super) fn placed(mut stop: Stop, drafts: &[Draft]) -> Stop {
             fault.at = format!("{}{path}", draft.place);
         }
     }
+    // The node was sent the definitions in the order of their names; people read them in that of the files.
+    let order = |fault: &Fault| {
+        drafts.iter().position(|draft| fault.at.starts_with(&draft.at())).unwrap_or(usize::MAX)
+    };
+    stop.faults.sort_by_cached_key(order);
     stop
 }
 
@@ -77,7 +82,6 @@ fn is_position(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use config::Fault;
 
     use super::*;
 

@@ -35,7 +35,8 @@ impl Kinds {
                 kinds.iter().map(|kind| vec![kind.kind.to_string(), kind.summary.clone()])
             });
         };
-        let names: Vec<String> = kinds.iter().map(|kind| kind.kind.to_string()).collect();
+        let tags = kinds.iter().map(|kind| kind.kind.to_string());
+        let names: Vec<String> = tags.chain(kinds.iter().map(|kind| kind.r#type.clone())).collect();
         kinds.retain(|kind| kind.kind.to_string() == name || kind.r#type == name);
         if kinds.is_empty() {
             let hint = suggest(&name, names.iter().map(String::as_str)).unwrap_or_default();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use actors::supervisor::{ActorInfo, ActorState};
 use clap::Args;
+use config::Revision;
 
 use super::admin::{Ask, Remote};
 use super::exit::{Exit, Stop};
@@ -30,7 +32,7 @@ pub(super) struct Status {
 impl Nodes {
     pub(super) async fn run(self) -> Result<Exit, Stop> {
         let nodes: Vec<NodeInfo> = self.remote.ask(Ask::get(&["nodes"])).await?;
-        self.output.show(&nodes, &COLUMNS, || nodes.iter().map(row))
+        self.output.show(&nodes, &COLUMNS, || nodes.iter().map(row(newest(&nodes))))
     }
 }
 
@@ -40,36 +42,77 @@ impl Status {
         if self.output.output != Form::Table {
             return self.output.value(&nodes);
         }
-        let mut text = table(&COLUMNS, nodes.iter().map(row));
+        let actors: Vec<ActorInfo> = self.remote.ask(Ask::get(&["actors"])).await?;
+        let mut text = table(&COLUMNS, nodes.iter().map(row(newest(&nodes))));
         for node in &nodes {
             for fault in &node.faults {
                 text.push_str(&format!("\n{}: {fault}", node.node));
             }
-            if node.newest.is_none() {
-                text.push_str(&format!("\n{}: the store does not answer: {}", node.node, node.store));
+            if let Some(trouble) = &node.trouble {
+                text.push_str(&format!("\n{}: {trouble}", node.node));
             }
+            let Some(own) = &node.own else { continue };
+            if let Some(trouble) = &own.store_trouble {
+                text.push_str(&format!("\n{}: the store {} is {trouble}", node.node, own.store));
+            }
+            if let Some(alarm) = &own.last_alarm {
+                text.push_str(&format!(
+                    "\n{}: {} alarms of the store, the last: {alarm}",
+                    node.node, own.alarms
+                ));
+            }
+            for id in &own.unreadable {
+                text.push_str(&format!("\n{}: {id} cannot be read in the store", node.node));
+            }
+        }
+        // What does not start is a fault of its node; these run, and yet no call gets through.
+        for actor in actors {
+            let word = match actor.state {
+                ActorState::Paused => "is paused",
+                ActorState::Draining => "is drained",
+                ActorState::Down => "is down",
+                ActorState::Running | ActorState::Failed => continue,
+            };
+            let fault = actor.fault.map(|fault| format!(": {fault}")).unwrap_or_default();
+            text.push_str(&format!("\n{} {word}{fault}", actor.id));
         }
         print(&text)
     }
 }
 
-const COLUMNS: [&str; 7] = ["node", "state", "revision", "newest", "faults", "uptime", "version"];
+const COLUMNS: [&str; 8] = ["node", "state", "revision", "faults", "seen", "link", "address", "version"];
 
-fn row(node: &NodeInfo) -> Vec<String> {
-    let behind = node.newest.is_some_and(|newest| newest > node.revision);
-    let state = match (node.stopping, behind, node.faults.is_empty()) {
-        (true, ..) => "stopping",
-        (_, true, _) => "behind",
-        (_, _, false) => "faults",
-        _ => "ok",
-    };
-    vec![
-        node.node.to_string(),
-        state.into(),
-        node.revision.to_string(),
-        node.newest.map_or_else(|| "?".into(), |newest| newest.to_string()),
-        node.faults.len().to_string(),
-        humantime::format_duration(Duration::from_secs(node.uptime)).to_string(),
-        node.version.clone(),
-    ]
+fn row(newest: Revision) -> impl Fn(&NodeInfo) -> Vec<String> {
+    move |node| {
+        let stopping = node.own.as_ref().is_some_and(|own| own.stopping);
+        let state = match (node.alive, stopping, node.revision < newest, node.faults.is_empty()) {
+            (false, ..) => "gone",
+            (_, true, ..) => "stopping",
+            (_, _, true, _) => "behind",
+            (.., false) => "faults",
+            _ => "ok",
+        };
+        let link = match node.link_ms {
+            Some(ms) => format!("{ms:.1} ms"),
+            None if node.asked => String::new(),
+            None => "down".into(),
+        };
+        let seen = node.seen_ms.map(|ms| format!("{:.1} s", Duration::from_millis(ms).as_secs_f64()));
+        vec![
+            node.node.to_string(),
+            state.into(),
+            node.revision.to_string(),
+            node.faults.len().to_string(),
+            seen.unwrap_or_default(),
+            link,
+            node.address.clone().unwrap_or_default(),
+            node.version.clone(),
+        ]
+    }
+}
+
+/// The newest revision that one of the nodes knows of.
+fn newest(nodes: &[NodeInfo]) -> Revision {
+    let known = nodes.iter().map(|node| node.own.as_ref().map_or(node.revision, |own| own.newest));
+    known.max().unwrap_or_default()
 }

@@ -1,8 +1,9 @@
-//! `zeugma password set`: a new secret for a definition, never in a command line, where others could see it.
+//! `zeugma password`: a new secret for a definition, or the hash of one; never in a command line, where others see it.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
 use actors::check;
+use actors::security::basic::hash_password;
 use clap::{Args, Subcommand};
 use config::{DefId, Family, KindTag, Name, Pointer, Secret};
 use reqwest::Method;
@@ -11,14 +12,16 @@ use serde_json::{Map, Value};
 use super::admin::{Ask, Remote, json};
 use super::change::Changing;
 use super::exit::{Exit, Stop};
-use super::output::Output;
+use super::output::{Output, print};
 use crate::http::admin::shapes::{KindView, Single};
 
 /// See the module.
 #[derive(Debug, Subcommand)]
 pub(super) enum Password {
     /// Reads a secret from the terminal, or a line from standard input, and gives it to a definition
-    Set(Set),
+    Set(Box<Set>),
+    /// Reads a password the same way and writes its argon2id hash, for the password_hash of a basic definition
+    Hash,
 }
 
 /// See the module.
@@ -41,13 +44,16 @@ pub(super) struct Set {
 
 impl Password {
     pub(super) async fn run(self) -> Result<Exit, Stop> {
-        let Self::Set(Set { family, name, field, changing, remote, output }) = self;
+        let Set { family, name, field, changing, remote, output } = match self {
+            Self::Set(set) => *set,
+            Self::Hash => return print(&hash_password(read("password")?.reveal()).map_err(told)?),
+        };
         let id = DefId::new(family, name);
         let Single { revision, mut view } = remote.ask(Ask::definition(Method::GET, &id)).await?;
         let r#type = view.definition.get("type").and_then(Value::as_str).unwrap_or_default();
         let kind = KindTag::new(family, r#type);
         let pointer = pointer(&remote, &kind, &view.definition, field.as_deref()).await?;
-        let secret = read(&id, &pointer)?;
+        let secret = read(&format!("{} of {id}", pointer.0.join(".")))?;
         put(&mut view.definition, &pointer.0, &secret)?;
         let ask = Ask::definition(Method::PUT, &id).body(json(&view.definition)?);
         changing.expecting(revision).make(&remote, ask, &output).await
@@ -90,8 +96,7 @@ async fn pointer(
 }
 
 /// Reads the secret without showing it; twice from a terminal, since nobody sees what they type.
-fn read(id: &DefId, pointer: &Pointer) -> Result<Secret, Stop> {
-    let what = format!("{} of {id}", pointer.0.join("."));
+fn read(what: &str) -> Result<Secret, Stop> {
     let secret = if std::io::stdin().is_terminal() {
         let secret = Secret::new(rpassword::prompt_password(format!("{what}: "))?);
         let again = Secret::new(rpassword::prompt_password("once more: ")?);
@@ -108,6 +113,10 @@ fn read(id: &DefId, pointer: &Pointer) -> Result<Secret, Stop> {
         return Err(Stop::failed(format!("{what} is empty; nothing was changed")));
     }
     Ok(secret)
+}
+
+fn told(error: sdk::Error) -> Stop {
+    Stop::failed(error.to_string())
 }
 
 fn put(map: &mut Map<String, Value>, path: &[String], secret: &Secret) -> Result<(), Stop> {

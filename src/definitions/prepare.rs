@@ -103,9 +103,12 @@ impl Checking<'_> {
         (checked, outcome)
     }
 
-    /// Whether a definition is there just so. A secret is sealed differently each time, so it is opened to compare.
+    /// Whether a definition is there just so. A secret is sealed differently each time, so it is opened to compare; one
+    /// that an older key sealed is not there just so, since it is to be sealed anew.
     fn is_there(&self, new: &Definition) -> bool {
-        let Some(old) = self.current.get(&new.id) else { return false };
+        let Some(old) = self.current.get(&new.id).filter(|old| self.keyring.is_current(&old.params)) else {
+            return false;
+        };
         let open = |params: &Params| self.keyring.open(params).ok();
         let same: Option<Clear> = open(&old.params).filter(|old| open(&new.params).as_ref() == Some(old));
         same.is_some() && old.same_as(&Definition { params: old.params.clone(), ..new.clone() })

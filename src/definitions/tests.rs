@@ -218,6 +218,24 @@ async fn the_masked_text_keeps_the_secret_and_a_check_sees_it() {
 }
 
 #[tokio::test]
+async fn what_an_older_key_sealed_is_sealed_anew_by_an_apply_of_the_same() {
+    let before = definitions();
+    let line =
+        |password: &str| format!("connections: [{{name: l, type: line, host: h, password: '{password}'}}]");
+    before.good(&line(HUSH)).await;
+    let key = |keys: &[&str]| Keyring::parse(&keys.join("\n"), "keys").expect("keys");
+    let (old, new) =
+        ("b2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2w=", "bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmU=");
+    let with = |keys: &[&str]| Definitions { keyring: key(keys), ..before.clone() };
+    with(&[old]).good(&line(HUSH)).await;
+    let rotated = with(&[new, old]);
+    let outcome = rotated.good(&line("(sealed)")).await;
+    assert_eq!((outcome.changes.len(), outcome.unchanged), (1, 0));
+    assert_eq!(rotated.good(&line("(sealed)")).await.unchanged, 1, "once is enough");
+    assert_eq!(with(&[new]).good(&line(HUSH)).await.unchanged, 1, "the old key is not needed any more");
+}
+
+#[tokio::test]
 async fn a_password_is_seen_nowhere() {
     let them = definitions();
     let outcome = them.good(TWO).await;

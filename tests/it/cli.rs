@@ -133,6 +133,7 @@ fn what_runs_is_shown_told_and_called() {
     assert!(node.good(&["service", "show", "zeugma.ping"]).contains("output:\n{"));
     assert!(node.good(&["actors", "--tree"]).contains("└─ keeper"));
     assert!(node.good(&["actor", "pause", "service", "zeugma.ping"]).contains("phase: paused"));
+    assert!(node.good(&["status"]).contains("\nservice/zeugma.ping is paused"));
     let paused = node.run(&["invoke", "zeugma.ping"]);
     assert!(paused.code == 1 && paused.err.contains("service/zeugma.ping is paused"), "{paused:?}");
     node.good(&["actor", "resume", "service", "zeugma.ping"]);
@@ -171,4 +172,27 @@ fn bundles_are_applied_at_the_start_and_when_a_watched_folder_changes() {
     let folder = TempDir::new().expect("a folder");
     let wrong = said(command(folder.path()).args(start).arg(&first).output().expect("runs"));
     assert!(wrong.code == 1 && wrong.err.contains("first.yaml:1:12 channel/a.path: "), "{wrong:?}");
+}
+
+#[test]
+fn a_hash_is_made_without_a_node_and_fits_a_bundle_that_a_check_takes() {
+    let folder = TempDir::new().expect("a folder");
+    let run = |arguments: &[&str], hash: &str, input: &str| {
+        let mut command = command(folder.path());
+        let command = command.args(arguments).env("HASH", hash).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("written");
+        said(child.wait_with_output().expect("it ends"))
+    };
+    let made = run(&["password", "hash"], "", "hush-hush\n");
+    assert!(made.code == 0 && made.out.starts_with("$argon2id$"), "{made:?}");
+    let bundle = "security: [{name: a, type: basic, username: a, password_hash: '${HASH}'}]";
+    let checked = run(&["check", "-f", "-"], made.out.trim(), bundle);
+    assert_eq!((checked.code, checked.out.trim()), (0, "1 definition checked: no fault"), "{checked:?}");
+    let wrong = run(&["check", "-f", "-"], "no hash", &bundle.replace("username", "usrname"));
+    assert_eq!(wrong.code, 1, "{wrong:?}");
+    // A check changes nothing in any case.
+    assert!(wrong.err.ends_with("error: there are 2 faults\n"), "{wrong:?}");
+    let kind = run(&["kinds", "ftpp"], "", "");
+    assert!(kind.err.contains("did you mean \"ftp\"?"), "{kind:?}");
 }

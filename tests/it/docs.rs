@@ -1,4 +1,10 @@
-//! The pages of the docs that are made from the registry are current.
+//! The pages of the docs say what is so: bundles apply, commands parse, lists are whole, links lead somewhere.
+
+mod bundles;
+mod commands;
+mod lists;
+mod skeleton;
+mod text;
 
 use config::settings::env_var;
 use zeugma::reference;

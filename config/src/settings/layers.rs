@@ -12,8 +12,8 @@ use crate::fault::{Fault, suggest};
 
 /// How the variables that are settings begin: `ZEUGMA_LISTEN` is `listen`.
 pub(super) const PREFIX: &str = "ZEUGMA_";
-/// Every setting.
-const KEYS: [&str; 19] = [
+/// Every setting, as `node.toml` names it.
+pub const KEYS: [&str; 22] = [
     "listen",
     "admin",
     "data",
@@ -22,6 +22,9 @@ const KEYS: [&str; 19] = [
     "node",
     "cluster_listen",
     "cluster_secret",
+    "cluster_ca",
+    "cluster_cert",
+    "cluster_key",
     "apply",
     "watch",
     "tls_cert",

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use self::file::{Batch, Contents, File};
-use super::{Change, CommitError, Entry, Note, Store, StoreError};
+use super::{Change, CommitError, Entry, Health, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::name::Revision;
@@ -170,5 +170,9 @@ impl Store for Embedded {
 
     fn describe(&self) -> String {
         format!("embedded ({})", self.0.folder.display())
+    }
+
+    fn health(&self) -> Health {
+        Health { unreadable: self.unreadable(), ..Health::at_hand(self.0.current.load().revision) }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{Change, CommitError, Entry, HISTORY_LIMIT, Note, Store, StoreError};
+use super::{Change, CommitError, Entry, HISTORY_LIMIT, Health, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::name::Revision;
@@ -75,6 +75,10 @@ impl Store for Memory {
 
     fn describe(&self) -> String {
         "memory".into()
+    }
+
+    fn health(&self) -> Health {
+        Health::at_hand(self.state().catalog.revision)
     }
 }
 

@@ -18,9 +18,11 @@ mod commit;
 mod follower;
 mod keys;
 mod last_good;
+mod lease;
 mod lineage;
 mod link;
 mod log;
+mod members;
 mod replica;
 mod scripts;
 
@@ -33,7 +35,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use redis::aio::MultiplexedConnection as Connection;
 use tokio::sync::{Notify, watch};
 
@@ -41,7 +42,7 @@ use self::keys::Keys;
 use self::last_good::LastGood;
 use self::link::{Failure, Link};
 use self::replica::{Held, Replica};
-use super::{Change, CommitError, Entry, HISTORY_LIMIT, Note, Store, StoreError};
+use super::{Change, CommitError, Entry, HISTORY_LIMIT, Health, Note, State, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::name::{Name, Revision};
@@ -49,47 +50,6 @@ use crate::settings::StoreUrl;
 
 /// How long a start waits for Redis before it goes on from what is on disk; or, if there is nothing, gives up.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(35));
-
-/// Whether the truth can be reached.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum State {
-    /// It can, and this node follows it.
-    Connected,
-    /// It cannot: this node serves what it has seen last, and takes no changes.
-    Away {
-        /// Since when.
-        since: DateTime<Utc>,
-        /// Why.
-        error: String,
-    },
-    /// Redis answers, but what it holds is not what this node knows, and an operator has to decide. Until then, this
-    /// node serves what it has seen last, and takes no changes.
-    Refused {
-        /// Since when.
-        since: DateTime<Utc>,
-        /// What is there, and what to do.
-        error: String,
-    },
-}
-
-/// How the store is, for `/readyz`, the status and the metrics.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Health {
-    /// Whether the truth can be reached.
-    pub state: State,
-    /// What this node holds.
-    pub revision: Revision,
-    /// What of it is on this node's disk.
-    pub saved: Revision,
-    /// How often everything was fetched anew because single changes could not be followed.
-    pub resyncs: u64,
-    /// How often something was found that should never happen.
-    pub alarms: u64,
-    /// The last of them.
-    pub last_alarm: Option<String>,
-    /// Ids of definitions in Redis that cannot be read. They are left out; writing or deleting one makes it whole.
-    pub unreadable: Vec<String>,
-}
 
 /// A node's access to the store of its cluster.
 pub struct Redis {
@@ -113,7 +73,7 @@ struct Inner {
     keep: u64,
     replica: Replica,
     last_good: LastGood,
-    saved: watch::Sender<Revision>,
+    saved: watch::Sender<Option<Revision>>,
     state: watch::Sender<State>,
     /// The connection that everything but the follower shares, and its number; none if it has broken.
     shared: tokio::sync::Mutex<Option<(u64, Connection)>>,
@@ -155,7 +115,7 @@ impl Redis {
         let held = last_good.read()?;
         let known = held.is_some();
         let held = held.unwrap_or_default();
-        let revision = held.catalog.revision;
+        let saved = known.then_some(held.catalog.revision);
         let started = State::Away { since: clock.now(), error: "no answer yet".into() };
         let inner = Arc::new(Inner {
             name: format!("{url} (cluster {cluster})"),
@@ -165,7 +125,7 @@ impl Redis {
             keep,
             replica: Replica::new(held),
             last_good,
-            saved: watch::Sender::new(revision),
+            saved: watch::Sender::new(saved),
             state: watch::Sender::new(started),
             shared: tokio::sync::Mutex::new(None),
             dialed: AtomicU64::new(0),
@@ -195,21 +155,6 @@ impl Redis {
         self.inner.state.subscribe()
     }
 
-    /// How it is.
-    pub fn health(&self) -> Health {
-        let held = self.inner.replica.now();
-        let (alarms, last_alarm) = self.inner.alarms.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Health {
-            state: self.inner.state.borrow().clone(),
-            revision: held.catalog.revision,
-            saved: *self.inner.saved.borrow(),
-            resyncs: self.inner.resyncs.load(Ordering::Relaxed),
-            alarms,
-            last_alarm,
-            unreadable: held.unreadable.iter().cloned().collect(),
-        }
-    }
-
     /// Writes back to Redis what this node holds, whatever is there: the answer to a Redis that lost its data. The
     /// revision goes on upwards, and every node of the cluster follows. Returns the new catalog.
     ///
@@ -228,10 +173,18 @@ impl Redis {
         self.inner.decide(note, false).await
     }
 
+    /// Connects anew and gets in step, for somebody who knows that news should have come by now.
+    pub fn look(&self) {
+        self.inner.look.notify_one();
+    }
+
     /// Waits until everything held is on this node's disk, before the node stops.
     pub async fn flush(&self, limit: Duration) {
         let mut saved = self.inner.saved.subscribe();
-        let all = |saved: &Revision| *saved == self.inner.replica.now().catalog.revision;
+        let all = |saved: &Option<Revision>| {
+            let held = self.inner.replica.now();
+            held.lineage.is_empty() || *saved == Some(held.catalog.revision)
+        };
         drop(tokio::time::timeout(limit, saved.wait_for(all)).await);
     }
 }
@@ -252,8 +205,31 @@ impl Inner {
         if let Some((number, connection)) = &*shared {
             return Ok((*number, connection.clone()));
         }
-        let connection = self.link.connect().await?;
+        let connection = self.link.connect().await.map_err(|failure| {
+            StoreError::Unavailable(format!("Redis cannot be reached: {}", failure.message))
+        })?;
         Ok(self.share(&mut shared, connection))
+    }
+
+    /// Asks something that does no harm when it is done twice: if the connection has broken unseen, over a new one.
+    async fn ask<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        question: impl Fn(Connection) -> F,
+    ) -> Result<T, StoreError> {
+        let mut last = false;
+        loop {
+            let (number, connection) = self.connection().await?;
+            match question(connection).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => {
+                    self.broken(number, &failure).await;
+                    if last || failure.answered {
+                        return Err(failure.into());
+                    }
+                    last = true;
+                }
+            }
+        }
     }
 
     fn share(&self, shared: &mut Option<(u64, Connection)>, connection: Connection) -> (u64, Connection) {
@@ -306,14 +282,10 @@ impl Store for Redis {
     }
 
     async fn history(&self, before: Option<Revision>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let (number, mut connection) = self.inner.connection().await?;
-        match log::history(&mut connection, &self.inner.keys, before, limit).await {
-            Ok(entries) => entries.into_iter().map(|entry| entry.map_err(StoreError::Corrupt)).collect(),
-            Err(failure) => {
-                self.inner.broken(number, &failure).await;
-                Err(failure.into())
-            }
-        }
+        let keys = &self.inner.keys;
+        let read = |mut connection| async move { log::history(&mut connection, keys, before, limit).await };
+        let entries = self.inner.ask(read).await?;
+        entries.into_iter().map(|entry| entry.map_err(StoreError::Corrupt)).collect()
     }
 
     fn nudges(&self) -> watch::Receiver<Revision> {
@@ -322,6 +294,20 @@ impl Store for Redis {
 
     fn describe(&self) -> String {
         self.inner.name.clone()
+    }
+
+    fn health(&self) -> Health {
+        let held = self.inner.replica.now();
+        let (alarms, last_alarm) = self.inner.alarms.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Health {
+            state: self.inner.state.borrow().clone(),
+            revision: held.catalog.revision,
+            saved: *self.inner.saved.borrow(),
+            resyncs: self.inner.resyncs.load(Ordering::Relaxed),
+            alarms,
+            last_alarm,
+            unreadable: held.unreadable.iter().cloned().collect(),
+        }
     }
 }
 

@@ -15,9 +15,11 @@ use crate::{Context, Error, Result};
 /// A stream of bytes to or from a file, so that a large file needs no memory of its size.
 pub type ByteStream = Pin<Box<dyn AsyncRead + Send>>;
 
-/// The error of a [`ByteStream`] that failed, as a service's own: timeout if the server took too long, else upstream.
+/// The error of a [`ByteStream`] that failed, as a service's own: timeout if the server took too long, not found if
+/// there is no such file after all, else upstream.
 pub fn broken_off(error: std::io::Error) -> Error {
     match error.kind() {
+        std::io::ErrorKind::NotFound => Error::not_found(error.to_string()),
         std::io::ErrorKind::TimedOut => Error::timeout(error.to_string()),
         _ => Error::upstream(error.to_string()),
     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use actors::supervisor::ActorInfo;
-use actors::worker::{Report, Verb};
-use cluster::Receipt;
+use actors::worker::Verb;
+use cluster::{Errand, Receipt};
+use config::Name;
 use http::{HeaderValue, StatusCode};
 use sdk::Error;
 use serde::Deserialize as _;
@@ -14,10 +15,15 @@ use warp::reply::Response;
 
 use super::answer::{self, Failure};
 use super::call::Call;
-use super::shapes::{ActorTree, Actors, Alive, NodeInfo};
+use super::shapes::{ActorTree, Actors, Alive, NodeInfo, VerbAnswer};
 
 /// How long an actor may take to answer unless the caller says otherwise.
 const VERB_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is added to a verb's own limit before the other nodes are given up on.
+const GRACE: Duration = Duration::from_secs(2);
+/// The word for every node.
+const ALL: &str = "all";
 
 /// Which node serves which revision.
 pub(super) async fn revision(call: Call) -> Result<Receipt, Failure> {
@@ -34,19 +40,7 @@ pub(super) async fn revision(call: Call) -> Result<Receipt, Failure> {
 
 /// The nodes.
 pub(super) async fn nodes(call: Call) -> Result<Vec<NodeInfo>, Failure> {
-    let app = &call.app;
-    let snapshot = app.live.now();
-    Ok(vec![NodeInfo {
-        node: app.settings.node.clone(),
-        cluster: app.settings.cluster.clone(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        revision: snapshot.revision,
-        uptime: app.started.elapsed().as_secs(),
-        store: app.definitions.store.describe(),
-        newest: app.definitions.store.load().await.ok().map(|catalog| catalog.revision),
-        stopping: *app.stopping.borrow(),
-        faults: snapshot.faults.values().cloned().collect(),
-    }])
+    Ok(crate::nodes::list(&call.app).await)
 }
 
 /// The actors.
@@ -63,37 +57,66 @@ pub(super) async fn actors(call: Call) -> Result<Actors, Failure> {
     Ok(Actors::Tree(branch(node, vec![branch("reconciler", vec![keeper])])))
 }
 
-/// Tells an actor a verb.
-pub(super) async fn tell(call: Call) -> Result<Report, Failure> {
-    let verb: Result<Verb, serde::de::value::Error> =
-        Verb::deserialize(call.segment("verb").into_deserializer());
+/// Tells an actor a verb: here, or on other nodes.
+pub(super) async fn tell(call: Call) -> Result<VerbAnswer, Failure> {
+    let word = call.segment("verb").to_owned();
+    let verb: Result<Verb, serde::de::value::Error> = Verb::deserialize(word.as_str().into_deserializer());
     let verb = verb.map_err(|error| Error::not_found(format!("the verb: {error}")))?;
     let limit = call.wait("timeout", VERB_TIMEOUT)?;
-    let id = call.id()?;
-    tracing::info!(cid = %call.cid, %id, ?verb, author = call.note()?.author, "an operator's verb");
-    Ok(call.app.supervisor.tell(&id, verb, limit).await?)
+    let (id, node) = (call.id()?, call.query::<Name>("node")?);
+    tracing::info!(cid = %call.cid, %id, ?verb, ?node, author = call.note()?.author, "an operator's verb");
+    let Some(node) = node else {
+        return Ok(VerbAnswer::Here(Box::new(call.app.supervisor.tell(&id, verb, limit).await?)));
+    };
+    let cluster = call.app.cluster.as_ref().and_then(|cluster| cluster.dispatch());
+    let Some(dispatch) = cluster else {
+        return Err(Error::unavailable("this node has not joined a cluster: leave `node` out").into());
+    };
+    let everyone = dispatch.everyone();
+    let to = match node.as_str() {
+        ALL => everyone,
+        _ if everyone.contains(&node) => vec![node],
+        _ => {
+            let known = everyone.iter().map(Name::as_str).chain([ALL]);
+            let hint = config::fault::suggest(node.as_str(), known).unwrap_or_default();
+            return Err(Error::not_found(format!("there is no node {node:?}; {hint}")).into());
+        }
+    };
+    let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    let errand = Errand::Verb { id, verb: word, limit_ms };
+    let answers =
+        dispatch.send(&to, &errand, Some(call.cid.to_string()), Instant::now() + limit + GRACE).await;
+    Ok(VerbAnswer::There(answers))
 }
 
 /// What Prometheus reads.
 pub(super) async fn metrics(call: Call) -> Result<Response, Failure> {
     let app = &call.app;
-    let text = app.metrics.render(&app.supervisor, &app.live, app.started.elapsed());
+    let text = app.metrics.render(app);
     Ok(answer::bytes(HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"), text))
 }
 
 /// Whether the process is alive: always, if it can say so.
 pub(super) async fn healthy(call: Call) -> Result<Alive, Failure> {
-    Ok(Alive { status: "ok".into(), revision: call.app.live.now().revision })
+    Ok(alive(&call, "ok"))
 }
 
-/// Whether requests should be sent here.
+/// Whether requests should be sent here. A node whose store is away serves what it has seen last, so they should.
 pub(super) async fn ready(call: Call) -> Result<Response, Failure> {
-    let stopping = *call.app.stopping.borrow();
-    let status = if stopping { "stopping" } else { "ok" };
-    let mut response =
-        answer::json(&Alive { status: status.into(), revision: call.app.live.now().revision })?;
-    if stopping {
+    let replaced = call.app.cluster.as_ref().is_some_and(|cluster| cluster.beat.borrow().replaced);
+    let status = match (*call.app.stopping.borrow(), replaced) {
+        (true, _) => "stopping",
+        (_, true) => "another process has taken this node's name",
+        _ => "ok",
+    };
+    let mut response = answer::json(&alive(&call, status))?;
+    if status != "ok" {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     Ok(response)
+}
+
+fn alive(call: &Call, status: &str) -> Alive {
+    let store = crate::nodes::store_trouble(&call.app.definitions.store.health());
+    Alive { status: status.into(), revision: call.app.live.now().revision, store }
 }

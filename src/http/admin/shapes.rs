@@ -1,6 +1,8 @@
 //! The shapes of what the admin API takes and answers, for the API itself, its description and the command line.
 
 use actors::supervisor::ActorInfo;
+use actors::worker::Report;
+use cluster::NodeAnswer;
 use config::{DefId, Family, Fault, KindTag, Name, Revision};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
@@ -118,20 +120,68 @@ pub struct NodeInfo {
     pub node: Name,
     /// The cluster it belongs to.
     pub cluster: Name,
+    /// Whether it is the one that was asked.
+    pub asked: bool,
+    /// Whether it is taken to be there.
+    pub alive: bool,
     /// The version of the program.
     pub version: String,
     /// The revision that its requests see.
     pub revision: Revision,
+    /// What does not run there as wanted.
+    pub faults: Vec<Fault>,
+    /// The number of this start of its process; none outside a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
+    /// Where other nodes reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// How long ago it said that it is there, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_ms: Option<u64>,
+    /// How long a message from the asked node to it and back takes, in milliseconds; none without a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_ms: Option<f64>,
+    /// What is wrong with it as a whole: it is not heard by the others, or there is no link to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// What only the asked node knows of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<OwnInfo>,
+}
+
+/// What a node knows of itself only.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OwnInfo {
     /// How long it has been running, in seconds.
     pub uptime: u64,
     /// Where the truth is.
     pub store: String,
-    /// The newest revision of the store; none if the store does not answer.
-    pub newest: Option<Revision>,
+    /// Why the store does not answer, if it does not: the node serves what it has seen last, and takes no changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_trouble: Option<String>,
+    /// The newest revision of the store that the node knows of.
+    pub newest: Revision,
+    /// How often something was found in the store that should never happen, and the last of it.
+    pub alarms: u64,
+    /// See `alarms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_alarm: Option<String>,
+    /// Definitions in the store that cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
     /// Whether it is stopping.
     pub stopping: bool,
-    /// What does not run as wanted.
-    pub faults: Vec<Fault>,
+}
+
+/// What became of an operator's verb.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum VerbAnswer {
+    /// On the node that was asked.
+    Here(Box<Report>),
+    /// On each of the nodes that were named.
+    There(Vec<NodeAnswer>),
 }
 
 /// Actors, as a list or as a tree.
@@ -214,4 +264,7 @@ pub struct Alive {
     pub status: String,
     /// The revision that its requests see.
     pub revision: Revision,
+    /// Why the store does not answer, if it does not: the node serves what it has seen last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
 }

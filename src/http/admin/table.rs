@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use config::{Family, Revision, Span};
+use config::{Family, Name, Revision, Span};
 use http::Method;
 
 use super::definitions::{self, YAML, changes};
@@ -74,6 +74,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .json("The actors.", runtime::actors),
         post("/api/v1/actors/{family}/{name}/{verb}", "tell")
             .query::<Span>("timeout", "How long the actor may take: 30s if left out.")
+            .query::<Name>("node", "The node whose actor is meant, or all; the one that is asked if left out.")
             .query::<String>("reason", "Why, for the log.")
             .json("Tells an actor to ping, pause, resume, drain, restart or to say its stats.", runtime::tell),
 

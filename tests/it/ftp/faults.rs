@@ -168,6 +168,8 @@ async fn a_transfer_counts_only_when_the_server_confirms_it_and_its_reason_is_to
         "STOR full" => Act::TakeThenSay(70_000, "452 No space left on the device"),
         "RETR half" => Act::SendThenSay("half of it", "426 Connection closed; transfer aborted"),
         "RETR whole" => Act::SendThenSay("all of it", "226 done"),
+        "RETR none" => Act::SendThenSay("", "550 File not found"),
+        "RETR lost" => Act::SendThenSay("half", "550 File not found any more"),
         _ => Act::Usual,
     })
     .await;
@@ -180,6 +182,10 @@ async fn a_transfer_counts_only_when_the_server_confirms_it_and_its_reason_is_to
     assert_eq!(half.kind(), ErrorKind::Upstream, "{half}");
     assert!(half.message().contains("426 Connection closed"), "{half}");
     assert_eq!(ftp.get("whole").await.expect("confirmed"), "all of it");
+    let none = ftp.get("none").await.expect_err("it looks for the file only then");
+    assert_eq!(none.kind(), ErrorKind::NotFound, "{none}");
+    let lost = ftp.get("lost").await.expect_err("not confirmed");
+    assert_eq!(lost.kind(), ErrorKind::Upstream, "a file that was there is not missing: {lost}");
 }
 
 #[tokio::test]

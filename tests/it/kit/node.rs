@@ -55,6 +55,11 @@ impl TestNode {
         self.node.data
     }
 
+    /// Where the admin listener is.
+    pub fn admin(&self) -> std::net::SocketAddr {
+        self.node.admin
+    }
+
     /// Applies a bundle and waits until it is served.
     pub async fn try_apply(&self, bundle: &str) -> Result<Outcome, Refused> {
         let drafts = config::bundle::parse(bundle, Some("test.yaml")).expect("the bundle is YAML");
@@ -88,7 +93,7 @@ impl TestNode {
     /// The metrics, as text.
     pub fn metrics(&self) -> String {
         let app = self.app();
-        let text = app.metrics.render(&app.supervisor, &app.live, Duration::ZERO);
+        let text = app.metrics.render(app);
         String::from_utf8(text).expect("metrics are text")
     }
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use sdk::ErrorKind;
 use sdk::connection::ftp::ByteStream;
 use suppaftp::FtpResult;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
@@ -92,6 +93,8 @@ pub(super) struct Download {
     timer: Pin<Box<Sleep>>,
     /// Whether the timer counts: it does while the server is waited for, not while the reader takes its time.
     waiting: bool,
+    /// Whether anything of the file has come.
+    begun: bool,
     server: String,
     asked: Asked,
     line: Line,
@@ -115,7 +118,7 @@ impl Download {
     ) -> Self {
         let timer = Box::pin(sleep_until(limits.deadline));
         let (state, lease) = (State::Reading(transfer), Some(lease));
-        Self { state, lease, limits, timer, waiting: false, server, asked, line }
+        Self { state, lease, limits, timer, waiting: false, begun: false, server, asked, line }
     }
 
     /// What the server has sent, or whether it has confirmed the end; `None` after that.
@@ -127,6 +130,7 @@ impl Download {
                     let read = ready!(Pin::new(transfer).poll_read(cx, buf));
                     read.map_err(|e| Failure::Broken(e.to_string()))?;
                     if buf.filled().len() > before {
+                        self.begun = true;
                         return Poll::Ready(Ok(()));
                     }
                     if let State::Reading(transfer) = std::mem::replace(&mut self.state, State::Failed) {
@@ -150,12 +154,14 @@ impl Download {
     fn fail(&mut self, failure: Failure) -> io::Error {
         self.state = State::Failed;
         self.lease = None;
-        let kind = match &failure {
-            Failure::Slow | Failure::Late => io::ErrorKind::TimedOut,
-            _ => io::ErrorKind::BrokenPipe,
-        };
         let away = failure.says_away();
         let error = failure.into_error(&self.server, &self.asked);
+        let kind = match error.kind() {
+            ErrorKind::Timeout => io::ErrorKind::TimedOut,
+            // Some servers open the transfer first and only then look for the file.
+            ErrorKind::NotFound if !self.begun => io::ErrorKind::NotFound,
+            _ => io::ErrorKind::BrokenPipe,
+        };
         if away {
             self.line.report_down(&error);
         }

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::DateTime;
 use redis::aio::MultiplexedConnection as Connection;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::lineage::{JUMP, Position};
 use super::link::{COMMAND, Failure};
-use super::scripts::{self, Commit, Continuation, Outcome};
+use super::scripts::{self, Commit, Continuation, Objects, Outcome};
 use super::{Held, Inner};
 use crate::catalog::Catalog;
 use crate::name::Revision;
-use crate::store::{Change, CommitError, Entry, Note, StoreError};
+use crate::store::{Change, CommitError, Note, StoreError};
 
 /// How long it is tried to find out what became of a commit whose answer was lost.
 const DOUBT: Duration = Duration::from_secs(5);
@@ -29,8 +28,8 @@ impl Inner {
         change: Change,
         note: Note,
     ) -> Result<Arc<Catalog>, CommitError> {
-        let (mut number, mut connection) = self.connection().await?;
-        let held = self.held_at(expect, &mut number, &mut connection).await?;
+        let (number, connection) = self.connection().await?;
+        let held = self.held_at(expect).await?;
         let after = Arc::new(change.applied_to(&held.catalog));
         let ops = change.ops(&held.catalog, &after);
         let mut commit = Commit {
@@ -48,49 +47,62 @@ impl Inner {
             let written = definition.as_ref().map(json).transpose()?.unwrap_or_default();
             commit.objects.push((id.to_string(), written));
         }
-        // Twice: a connection may have broken unseen, and then nothing has happened yet.
-        for last in [false, true] {
-            let outcome = match commit.send(&mut connection, &self.keys).await {
-                Ok(outcome) => outcome,
-                Err(failure) => {
-                    self.broken(number, &failure).await;
-                    if failure.answered {
-                        return Err(StoreError::from(failure).into());
-                    }
-                    (number, connection, _) = match self.find_out(&commit, &failure).await? {
-                        (number, connection, Outcome::Void) if !last => {
-                            commit.id = scripts::commit_id();
-                            (number, connection, ())
-                        }
-                        (_, _, outcome) => {
-                            return self.conclude(outcome, expect, after, note, ops, &held).await;
-                        }
-                    };
-                    continue;
-                }
-            };
-            return self.conclude(outcome, expect, after, note, ops, &held).await;
+        match self.carry_out(&mut commit, number, connection).await? {
+            Outcome::Done => {
+                self.replica.advance(&held, after.clone(), &ops);
+                Ok(after)
+            }
+            Outcome::Conflict(current) => {
+                self.seen(current, CATCH_UP).await;
+                Err(CommitError::Conflict { expected: expect, current })
+            }
+            Outcome::Void => {
+                let error = "the connection to Redis broke; the change was not made";
+                Err(StoreError::Unavailable(error.into()).into())
+            }
+            Outcome::Stranger => {
+                self.look.notify_one();
+                let error = "Redis holds another history than a moment ago; the change was not made";
+                Err(StoreError::Unavailable(error.into()).into())
+            }
         }
-        unreachable!("the last turn returns")
+    }
+
+    /// Sends a commit, and finds out what became of it if there is no answer. The connection may have broken unseen long
+    /// ago, so that nothing has happened yet: then it is sent once more.
+    async fn carry_out(
+        &self,
+        commit: &mut Commit,
+        mut number: u64,
+        mut connection: Connection,
+    ) -> Result<Outcome, StoreError> {
+        let mut last = false;
+        loop {
+            let failure = match commit.send(&mut connection, &self.keys).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(failure) => failure,
+            };
+            self.broken(number, &failure).await;
+            if failure.answered {
+                return Err(failure.into());
+            }
+            let outcome;
+            (number, connection, outcome) = self.find_out(commit, &failure).await?;
+            if last || outcome != Outcome::Void {
+                return Ok(outcome);
+            }
+            last = true;
+            commit.id = scripts::commit_id();
+        }
     }
 
     /// What is held at exactly this revision.
-    async fn held_at(
-        &self,
-        expect: Revision,
-        number: &mut u64,
-        connection: &mut Connection,
-    ) -> Result<Arc<Held>, CommitError> {
+    async fn held_at(&self, expect: Revision) -> Result<Arc<Held>, CommitError> {
         let mut held = self.replica.now();
         if held.catalog.revision < expect {
             // The writer read it from another node, which was faster; or it has never happened.
-            let found = match scripts::head(connection, &self.keys).await {
-                Ok(found) => found,
-                Err(failure) => {
-                    self.broken(*number, &failure).await;
-                    return Err(StoreError::from(failure).into());
-                }
-            };
+            let head = |mut connection| async move { scripts::head(&mut connection, &self.keys).await };
+            let found = self.ask(head).await?;
             if found.revision >= expect && !self.seen(expect, COMMAND).await {
                 let error = format!("this node has not seen revision {expect} yet");
                 return Err(StoreError::Unavailable(error).into());
@@ -134,38 +146,6 @@ impl Inner {
             }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(500));
-        }
-    }
-
-    async fn conclude(
-        &self,
-        outcome: Outcome,
-        expect: Revision,
-        after: Arc<Catalog>,
-        note: Note,
-        ops: Vec<crate::store::Op>,
-        held: &Held,
-    ) -> Result<Arc<Catalog>, CommitError> {
-        match outcome {
-            Outcome::Done(at) => {
-                let at = DateTime::from_timestamp_micros(at).unwrap_or_else(|| self.clock.now());
-                let entry = Entry { revision: after.revision, at, note, ops };
-                self.replica.follow(&held.lineage, [&entry]);
-                Ok(after)
-            }
-            Outcome::Conflict(current) => {
-                self.seen(current, CATCH_UP).await;
-                Err(CommitError::Conflict { expected: expect, current })
-            }
-            Outcome::Void => {
-                Err(StoreError::Unavailable("the connection to Redis broke; the change was not made".into())
-                    .into())
-            }
-            Outcome::Stranger => {
-                self.look.notify_one();
-                let error = "Redis holds another history than a moment ago; the change was not made";
-                Err(StoreError::Unavailable(error.into()).into())
-            }
         }
     }
 
@@ -217,7 +197,7 @@ pub(super) fn above(held: Revision, found: &Position) -> Revision {
     Revision(held.0.max(found.revision.0) + JUMP)
 }
 
-fn objects(catalog: &Catalog) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+fn objects(catalog: &Catalog) -> Result<Objects, StoreError> {
     catalog
         .definitions
         .values()

@@ -35,7 +35,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
     loop {
         match follow(&inner, &mut pause).await {
             Ok(()) => continue,
-            Err(failure) => inner.away(failure),
+            Err(failure) => inner.away(failure).await,
         }
         // A whole cluster must not come back at the same instant. Whoever wants something may shorten the wait, but
         // however many want it, Redis is not besieged.
@@ -131,13 +131,12 @@ async fn catch_up(
 ) -> Result<Option<&'static str>, Failure> {
     loop {
         let at = inner.replica.now().catalog.revision;
+        // In this order: what the head names by now, the history must hold when it is read after that.
+        let there = scripts::head(connection, &inner.keys).await?.revision;
         let entries = log::read(connection, &inner.keys, at).await?;
         if entries.is_empty() {
-            let there = scripts::head(connection, &inner.keys).await?.revision;
-            let missing = there > at && inner.replica.now().catalog.revision == at;
-            return Ok(
-                missing.then_some("the history does not hold the newest revisions; fetching everything")
-            );
+            let why = "the history does not hold the newest revisions; fetching everything";
+            return Ok((there > at).then_some(why));
         }
         if let Some(why) = take(inner, lineage, entries) {
             return Ok(Some(why));
@@ -204,7 +203,7 @@ impl Inner {
         }
     }
 
-    fn away(&self, failure: Failure) {
+    async fn away(&self, failure: Failure) {
         self.state.send_if_modified(|state| {
             let since = match state {
                 State::Away { since, .. } => *since,
@@ -216,6 +215,8 @@ impl Inner {
             let away = State::Away { since, error: failure.message };
             std::mem::replace(state, away.clone()) != away
         });
+        // What broke this connection has most likely broken the other one.
+        *self.shared.lock().await = None;
     }
 
     fn refuse(&self, why: &str) {
@@ -241,7 +242,7 @@ pub(super) async fn save(inner: Arc<Inner>) {
         let held = inner.replica.now();
         let revision = held.catalog.revision;
         if held.lineage.is_empty()
-            || (revision == *inner.saved.borrow() && saved.as_ref() == Some(&held.lineage))
+            || (Some(revision) == *inner.saved.borrow() && saved.as_ref() == Some(&held.lineage))
         {
             continue;
         }
@@ -251,7 +252,7 @@ pub(super) async fn save(inner: Arc<Inner>) {
         match written.map_err(std::io::Error::other).and_then(|written| written) {
             Ok(()) => {
                 saved = Some(lineage);
-                inner.saved.send_replace(revision);
+                inner.saved.send_replace(Some(revision));
             }
             Err(error) => {
                 inner.alarm(&format!("the last-good catalog cannot be written: {error}"));

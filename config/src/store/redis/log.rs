@@ -16,7 +16,7 @@ const PAGE: usize = 64;
 /// A page of large entries takes longer than other answers.
 const PAGE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a node waits for news before it looks whether Redis still holds the same history.
-pub(super) const BLOCK: Duration = Duration::from_secs(1);
+pub(super) const BLOCK: Duration = Duration::from_secs(2);
 
 type Rows = Vec<(String, HashMap<String, Vec<u8>>)>;
 

@@ -7,10 +7,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::lineage::{Lineage, Position};
+use super::scripts::Objects;
 use crate::catalog::Catalog;
 use crate::definition::Definition;
 use crate::name::{DefId, Revision};
-use crate::store::Entry;
+use crate::store::{Entry, Op};
 
 /// A catalog, and the history that it is a moment of.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +33,7 @@ impl Held {
     }
 
     /// Puts together what is in Redis. Takes its time if it is much.
-    pub(super) fn parse(position: &Position, objects: Vec<(String, Vec<u8>)>) -> Self {
+    pub(super) fn parse(position: &Position, objects: Objects) -> Self {
         let mut definitions = BTreeMap::new();
         let mut unreadable = BTreeSet::new();
         for (id, json) in objects {
@@ -108,14 +109,22 @@ impl Replica {
                 break;
             }
             apply(&mut catalog, entry);
-            if !unreadable.is_empty() {
-                let whole: BTreeSet<String> = entry.ops.iter().map(|op| op.id.to_string()).collect();
-                Arc::make_mut(&mut unreadable).retain(|id| !whole.contains(id));
-            }
+            unreadable = still(&unreadable, &entry.ops);
         }
         let held = Held { lineage: before.lineage.clone(), catalog: Arc::new(catalog), unreadable };
         self.publish(held, turn);
         step
+    }
+
+    /// Follows one entry whose catalog somebody has put together already, out of `before`; unless it is known by now.
+    pub(super) fn advance(&self, before: &Held, after: Arc<Catalog>, ops: &[Op]) {
+        let turn = self.turn();
+        let now = self.held.load_full();
+        if now.lineage != before.lineage || now.catalog.revision != before.catalog.revision {
+            return;
+        }
+        let unreadable = still(&now.unreadable, ops);
+        self.publish(Held { lineage: now.lineage.clone(), catalog: after, unreadable }, turn);
     }
 
     /// Takes over all of a history at once, unless more of the same is held by now.
@@ -135,6 +144,15 @@ impl Replica {
         self.nudge.send_replace(revision);
         drop(turn);
     }
+}
+
+/// What is still unreadable after these changes: writing or deleting a definition makes it whole.
+fn still(unreadable: &Arc<BTreeSet<String>>, ops: &[Op]) -> Arc<BTreeSet<String>> {
+    if unreadable.is_empty() {
+        return unreadable.clone();
+    }
+    let whole: BTreeSet<String> = ops.iter().map(|op| op.id.to_string()).collect();
+    Arc::new(unreadable.difference(&whole).cloned().collect())
 }
 
 fn apply(catalog: &mut Catalog, entry: &Entry) {

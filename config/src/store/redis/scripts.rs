@@ -11,6 +11,9 @@ use super::lineage::{Lineage, Position};
 use super::link::{COMMAND, Failure, bounded, limit_for};
 use crate::name::Revision;
 
+/// Ids of definitions, and their JSON.
+pub(super) type Objects = Vec<(String, Vec<u8>)>;
+
 /// Compares, appends to the history, writes. The entry goes first: it is the one step that Redis might refuse, and
 /// what a script has written before an error stays.
 static COMMIT: LazyLock<Script> = LazyLock::new(|| {
@@ -31,7 +34,7 @@ for i = 7, #ARGV, 2 do
   else redis.call('HSET', objects, ARGV[i], ARGV[i + 1]) end
 end
 redis.call('HSET', head, 'rev', revision, 'count', redis.call('HLEN', objects))
-return {'done', now}",
+return {'done'}",
     )
 });
 
@@ -47,7 +50,7 @@ local entry = redis.call('XRANGE', log, revision .. '-0', revision .. '-0')[1]
 if entry then
   local fields = {}
   for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
-  if fields.commit == id then return {'done', fields.at} end
+  if fields.commit == id then return {'done'} end
   return {'conflict', at[2]}
 end
 redis.call('SET', void, '1', 'PX', 600000)
@@ -94,8 +97,8 @@ return {'done', revision}",
 /// What became of a commit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Outcome {
-    /// It happened, at this time: microseconds since 1970 by the clock of Redis.
-    Done(i64),
+    /// It happened.
+    Done,
     /// Somebody was faster; the revision now.
     Conflict(Revision),
     /// It did not happen and never will.
@@ -106,12 +109,10 @@ pub(super) enum Outcome {
 
 impl Outcome {
     fn parse(answer: &[String]) -> Result<Self, Failure> {
-        let number = || answer.get(1).and_then(|text| text.parse().ok());
-        match (answer.first().map(String::as_str), number()) {
-            (Some("done"), Some(at)) => Ok(Self::Done(at)),
-            (Some("conflict"), Some(revision)) => {
-                Ok(Self::Conflict(Revision(u64::try_from(revision).unwrap_or_default())))
-            }
+        let revision = answer.get(1).and_then(|text| text.parse().ok());
+        match (answer.first().map(String::as_str), revision) {
+            (Some("done"), _) => Ok(Self::Done),
+            (Some("conflict"), Some(revision)) => Ok(Self::Conflict(Revision(revision))),
             (Some("void"), _) => Ok(Self::Void),
             (Some("stranger"), _) => Ok(Self::Stranger),
             _ => Err(Failure::told(format!("a script answered {answer:?}"))),
@@ -131,7 +132,7 @@ pub(super) struct Commit {
     /// JSON.
     pub(super) ops: Vec<u8>,
     /// Ids and their JSON; none to delete.
-    pub(super) objects: Vec<(String, Vec<u8>)>,
+    pub(super) objects: Objects,
     /// How many entries the history keeps.
     pub(super) keep: u64,
 }
@@ -196,12 +197,12 @@ fn position(head: &[Option<String>], there: u64) -> Result<Position, Failure> {
 pub(super) async fn snapshot(
     connection: &mut Connection,
     keys: &Keys,
-) -> Result<(Position, Vec<(String, Vec<u8>)>), Failure> {
+) -> Result<(Position, Objects), Failure> {
     let mut pipe = redis::pipe();
     pipe.atomic().hmget(keys.head(), &["epoch", "rev", "count"]).hgetall(keys.objects());
     // Hundreds of thousands of definitions take seconds on a slow line.
     let limit = Duration::from_secs(30);
-    let (head, objects): (Vec<Option<String>>, Vec<(String, Vec<u8>)>) =
+    let (head, objects): (Vec<Option<String>>, Objects) =
         bounded(limit, pipe.query_async(connection)).await?;
     Ok((position(&head, objects.len() as u64)?, objects))
 }
@@ -218,7 +219,7 @@ pub(super) struct Continuation {
     /// JSON.
     pub(super) note: Vec<u8>,
     /// The definitions, id and JSON; none to keep what is there.
-    pub(super) objects: Option<Vec<(String, Vec<u8>)>>,
+    pub(super) objects: Option<Objects>,
 }
 
 /// Does it; false if somebody was faster.

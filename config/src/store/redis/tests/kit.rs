@@ -74,21 +74,33 @@ impl Server {
         server
     }
 
+    /// A sentinel with this configuration, which it rewrites.
+    pub(crate) async fn sentinel(configuration: &str) -> Self {
+        let mut server = Self {
+            program: program("redis", "usr/bin/redis-server"),
+            port: free_port(),
+            arguments: vec!["sentinel.conf".into(), "--sentinel".into()],
+            folder: tempfile::tempdir().expect("a folder"),
+            child: None,
+        };
+        let file = server.folder.path().join("sentinel.conf");
+        std::fs::write(file, format!("bind 127.0.0.1\n{configuration}")).expect("writes");
+        server.start().await;
+        server
+    }
+
     /// Starts it, with what is in its folder.
     pub(crate) async fn start(&mut self) {
-        let child = Command::new(&self.program)
-            .args([
-                "--port",
-                &self.port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "yes",
-            ])
-            .args(["--daemonize", "no", "--logfile", "log"])
-            .args(&self.arguments)
+        let mut command = Command::new(&self.program);
+        let sentinel = self.arguments.iter().any(|argument| argument == "--sentinel");
+        if sentinel {
+            command.args(&self.arguments);
+        }
+        command.args(["--port", &self.port.to_string(), "--daemonize", "no", "--logfile", "log"]);
+        if !sentinel {
+            command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]).args(&self.arguments);
+        }
+        let child = command
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -129,9 +141,6 @@ impl Server {
     }
 
     async fn try_client(&self) -> redis::RedisResult<MultiplexedConnection> {
-        if self.arguments.iter().any(|argument| argument == "--tls-port") {
-            tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await?;
-        }
         let client = redis::Client::open(format!("redis://127.0.0.1:{}/?protocol=resp3", self.port))?;
         let mut connection = client.get_multiplexed_async_connection().await?;
         let _: String = redis::cmd("PING").query_async(&mut connection).await?;
@@ -145,9 +154,10 @@ impl Server {
 
     /// One command of the test's own, its words separated by spaces.
     pub(crate) async fn tell<T: redis::FromRedisValue>(&self, command: &str) -> T {
-        let mut words = command.split(' ');
-        let mut told = redis::cmd(words.next().expect("a word"));
-        words.for_each(|word| drop(told.arg(word)));
+        let mut told = redis::Cmd::new();
+        for word in command.split(' ') {
+            told.arg(word);
+        }
         told.query_async(&mut self.client().await).await.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 }
@@ -159,6 +169,7 @@ impl Drop for Server {
 }
 
 /// A store with a data folder of its own.
+#[derive(Debug)]
 pub(crate) struct Node {
     store: Redis,
     folder: TempDir,
@@ -189,7 +200,7 @@ impl Node {
     /// Ends it, once it has written everything down.
     pub(crate) async fn stop(self) -> TempDir {
         self.store.flush(LONG).await;
-        assert_eq!(self.store.health().saved, self.store.health().revision);
+        assert_eq!(self.store.health().saved, Some(self.store.health().revision));
         self.folder
     }
 

@@ -1,0 +1,191 @@
+//! The pulse of a node: it keeps this node known to the others, and the others known to this one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::members::{Heard, Load, Membership, NodeRecord, Report};
+use config::{Fault, Name, Revision, Store, StoreError};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::link::{Incarnation, Links, Member};
+use crate::receipt::{Board, Served};
+
+/// How often a node says that it is there.
+const BEAT: Duration = Duration::from_secs(1);
+/// How long after the last beat a node is taken for gone.
+pub const GONE_AFTER: Duration = Duration::from_secs(5);
+/// How long requests may see an older revision than the store holds before the node is taken to have lost the thread.
+const LAG: Duration = Duration::from_secs(3);
+
+/// What a node is made of, as far as its pulse is concerned.
+pub struct Pulse {
+    /// Its name.
+    pub node: Name,
+    /// The number of this start of its process.
+    pub incarnation: u64,
+    /// Where other nodes reach it, if they do.
+    pub address: Option<String>,
+    /// The version of the program.
+    pub version: String,
+    /// How nodes know of each other.
+    pub membership: Arc<dyn Membership>,
+    /// Where the truth is.
+    pub store: Arc<dyn Store>,
+    /// What all nodes serve, as far as this one knows.
+    pub board: Arc<Board>,
+    /// The links to the others, if there are any.
+    pub links: Option<Arc<dyn Links>>,
+    /// How busy the node is.
+    pub load: Box<dyn Fn() -> Load + Send + Sync>,
+    /// Tells the other nodes that there may be news: a hint.
+    pub nudge: Box<dyn Fn(Revision) + Send + Sync>,
+    /// Called when the node has lost the thread: it is to look at everything anew.
+    pub resync: Box<dyn Fn() + Send + Sync>,
+}
+
+/// How the pulse is, for the status.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Beat {
+    /// Why the others do not hear this node, if they do not.
+    pub trouble: Option<String>,
+    /// Whether a process that was started later has taken this node's name.
+    pub replaced: bool,
+    /// How often the node had lost the thread.
+    pub resyncs: u64,
+}
+
+impl Pulse {
+    /// Beats until this is dropped, and says how it goes.
+    pub async fn run(self, told: watch::Sender<Beat>) {
+        let mut own = self.board.watch();
+        let mut reported = self.membership.reported();
+        let mut tick = tokio::time::interval(BEAT);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut said: Option<(Revision, Vec<Fault>)> = None;
+        let mut behind_since: Option<Instant> = None;
+        loop {
+            let outcome = tokio::select! {
+                _ = tick.tick() => {
+                    self.look_behind(&mut behind_since, &told);
+                    self.beat().await
+                }
+                Ok(()) = own.changed() => Ok(Heard::Yes),
+                Ok(()) = reported.changed() => self.listen().await.map(|()| Heard::Yes),
+            };
+            let outcome = match outcome {
+                Ok(Heard::Yes) => self.say(&mut said).await,
+                other => other,
+            };
+            told.send_if_modified(|beat| {
+                let before = beat.clone();
+                match outcome {
+                    Ok(Heard::Yes) => beat.trouble = None,
+                    Ok(Heard::Replaced) => {
+                        beat.replaced = true;
+                        beat.trouble = Some(format!("another process has taken the name {}", self.node));
+                    }
+                    Err(error) => beat.trouble = Some(error.to_string()),
+                }
+                if beat.trouble != before.trouble {
+                    match &beat.trouble {
+                        Some(trouble) => tracing::warn!(%trouble, "the other nodes do not hear this one"),
+                        None => tracing::info!("the other nodes hear this one"),
+                    }
+                }
+                *beat != before
+            });
+        }
+    }
+
+    /// Says goodbye, so that nobody waits for this node.
+    pub async fn leave(membership: &dyn Membership, node: &Name, incarnation: u64) {
+        if let Err(error) = membership.leave(node, incarnation).await {
+            tracing::debug!(%error, "no goodbye; the others will notice by themselves");
+        }
+    }
+
+    /// Says that this node is there, and looks who else is.
+    async fn beat(&self) -> Result<Heard, StoreError> {
+        let record = NodeRecord {
+            node: self.node.clone(),
+            incarnation: self.incarnation,
+            address: self.address.clone(),
+            version: self.version.clone(),
+            revision: self.board.served(&self.node).map_or(Revision::ZERO, |served| served.revision),
+            load: (self.load)(),
+        };
+        if self.membership.heartbeat(&record, GONE_AFTER).await? == Heard::Replaced {
+            return Ok(Heard::Replaced);
+        }
+        let members = self.membership.members().await?;
+        let alive: Vec<&NodeRecord> = members.iter().filter(|m| m.alive).map(|m| &m.record).collect();
+        self.board.keep(|node| *node == self.node || alive.iter().any(|record| record.node == *node));
+        for record in &alive {
+            // Its report may not have come yet; until then the beat says it, if a little late.
+            if record.node != self.node && self.board.served(&record.node).is_none() {
+                self.board.publish(&record.node, record.revision, Vec::new());
+            }
+        }
+        if let Some(links) = &self.links {
+            let member = |record: &&NodeRecord| {
+                let address = record.address.clone()?;
+                let incarnation = Incarnation(record.incarnation);
+                Some(Member { node: record.node.clone(), incarnation, address })
+            };
+            links.set_members(alive.iter().filter_map(member).collect());
+            for peer in links.peers() {
+                self.board.trouble(&peer.node, peer.trouble.filter(|_| !peer.up));
+            }
+        }
+        self.listen().await?;
+        Ok(Heard::Yes)
+    }
+
+    /// Hears what the other nodes serve.
+    async fn listen(&self) -> Result<(), StoreError> {
+        for reported in self.membership.reports().await? {
+            let Report { node, revision, faults, .. } = reported.report;
+            if node != self.node && self.board.served(&node).is_some() {
+                self.board.publish(&node, revision, faults);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the others what this node serves, if that is news.
+    async fn say(&self, said: &mut Option<(Revision, Vec<Fault>)>) -> Result<Heard, StoreError> {
+        let Some(Served { revision, faults, .. }) = self.board.served(&self.node) else {
+            return Ok(Heard::Yes);
+        };
+        let news = (revision, faults);
+        if said.as_ref() == Some(&news) {
+            return Ok(Heard::Yes);
+        }
+        let (node, incarnation) = (self.node.clone(), self.incarnation);
+        let report = Report { node, incarnation, revision: news.0, faults: news.1.clone() };
+        if said.as_ref().is_none_or(|(before, _)| *before < news.0) {
+            (self.nudge)(news.0);
+        }
+        let heard = self.membership.report(&report).await?;
+        *said = Some(news);
+        Ok(heard)
+    }
+
+    /// Whether requests have been seeing too old a revision for too long: then everything is looked at anew.
+    fn look_behind(&self, since: &mut Option<Instant>, told: &watch::Sender<Beat>) {
+        let mine = self.board.served(&self.node).map_or(Revision::ZERO, |served| served.revision);
+        let newest = self.board.newest().max(self.store.health().revision);
+        if mine >= newest {
+            *since = None;
+            return;
+        }
+        let begun = *since.get_or_insert_with(Instant::now);
+        if begun.elapsed() > LAG {
+            tracing::error!(served = %mine, %newest, "this node has fallen behind; it looks at everything anew");
+            told.send_modify(|beat| beat.resyncs += 1);
+            (self.resync)();
+            *since = None;
+        }
+    }
+}
