@@ -167,7 +167,9 @@ macro_rules! text_or_number {
                 true
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": ["string", "integer"], "pattern": $pattern, UNIT_KEYWORD: $unit })
+                json_schema!({
+                    "type": ["string", "integer"], "minimum": 0, "pattern": $pattern, UNIT_KEYWORD: $unit
+                })
             }
         }
     };

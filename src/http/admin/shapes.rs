@@ -53,6 +53,7 @@ pub struct Single {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Written {
     /// Its type.
+    #[schemars(length(min = 1))]
     pub r#type: String,
     /// Whether it runs.
     #[serde(default = "yes")]
