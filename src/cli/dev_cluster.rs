@@ -144,10 +144,10 @@ async fn first_to_end(running: &mut [(String, Child)]) -> String {
 async fn stop(running: Vec<(String, Child)>) {
     for (name, mut child) in running.into_iter().rev() {
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            if let Err(error) = kill_process(pid, Signal::TERM) {
-                eprintln!("{name} may have ended already: {error}");
-            }
+        if let Some(pid) = pid
+            && let Err(error) = kill_process(pid, Signal::TERM)
+        {
+            eprintln!("{name} may have ended already: {error}");
         }
         if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
             eprintln!("{name} does not end; it is killed");

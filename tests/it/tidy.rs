@@ -93,7 +93,7 @@ fn arrows_point_down() {
 /// A framework is known where it has its place, and nowhere else.
 #[test]
 fn frameworks_stay_home() {
-    let homes: [(&str, &[&str]); 8] = [
+    let homes: [(&str, &[&str]); 9] = [
         ("warp::", &["src/http/", "src/app.rs"]),
         ("hyper::", &["src/http/"]),
         (
@@ -109,6 +109,7 @@ fn frameworks_stay_home() {
             ],
         ),
         ("redb::", &["config/src/store/embedded"]),
+        ("redis::", &["config/src/store/redis", "config/benches/redis.rs"]),
         ("fernet::", &["config/src/secret.rs", "config/src/settings/tests.rs"]),
         ("suppaftp::", &["actors/src/connection/ftp"]),
         ("libunftp::", &["src/demo.rs"]),

@@ -46,7 +46,11 @@ impl Rules for Lenient {
         claims
             .iter()
             .filter(|(what, _)| what.contains('*'))
-            .map(|(_, id)| ((*id).clone(), Fault::new("", "overlaps")))
+            .map(|(what, id)| Clash {
+                id: (*id).clone(),
+                about: About::Claim((*what).to_owned()),
+                fault: Fault::new("", "overlaps"),
+            })
             .collect()
     }
 }

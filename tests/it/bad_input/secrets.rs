@@ -22,7 +22,7 @@ use crate::kit::recorder::Recorder;
 struct Secrets(BTreeMap<String, String>);
 
 impl Secrets {
-    fn new(&mut self, what: &str) -> String {
+    fn make(&mut self, what: &str) -> String {
         let secret = format!("Leak{}x{}", self.0.len(), STANDARD.encode(what).replace(['=', '+', '/'], "0"));
         self.0.insert(what.to_owned(), secret.clone());
         secret
@@ -56,7 +56,7 @@ fn definitions(kind: &dyn AnyKind, registry: &Registry, secrets: &mut Secrets) -
     let all = check::secrets(&kind.schema());
     let one = |pointer: &config::Pointer| {
         let what = format!("{} {}", kind.tag(), pointer.0.join("."));
-        let secret = secrets.new(&what);
+        let secret = secrets.make(&what);
         // A parameter may want another form of the secret, or to be the only one.
         let hash = actors::security::basic::hash_password(&secret).expect("a hash");
         let tries = [(&secret, true), (&secret, false), (&hash, true), (&hash, false)];
@@ -125,18 +125,18 @@ async fn no_secret_is_shown_whatever_goes_well_or_wrong() {
     let mut my_ftp = ftp.params();
     (my_ftp["name"], my_ftp["type"]) = ("my.ftp".into(), "ftp".into());
     add("connections", my_ftp.clone());
-    let wrong = secrets.new("a wrong FTP password");
+    let wrong = secrets.make("a wrong FTP password");
     (my_ftp["name"], my_ftp["password"]) = ("refused.ftp".into(), wrong.into());
     add("connections", my_ftp);
     let guards = [
-        json!({"name": "by-password", "type": "basic", "username": "caller", "password": secrets.new("by-password")}),
-        json!({"name": "by-key", "type": "api-key", "header": "X-API-Key", "key": secrets.new("by-key")}),
-        json!({"name": "by-token", "type": "bearer", "token": secrets.new("by-token")}),
+        json!({"name": "by-password", "type": "basic", "username": "caller", "password": secrets.make("by-password")}),
+        json!({"name": "by-key", "type": "api-key", "header": "X-API-Key", "key": secrets.make("by-key")}),
+        json!({"name": "by-token", "type": "bearer", "token": secrets.make("by-token")}),
     ];
     for guard in &guards {
         let name = guard["name"].as_str().expect("a name");
         add("security", guard.clone());
-        let header = secrets.new(&format!("a header of {name}"));
+        let header = secrets.make(&format!("a header of {name}"));
         add(
             "connections",
             json!({"name": format!("to {name}"), "type": "http", "url": format!("{}/{name}", erp.url),
@@ -231,7 +231,7 @@ async fn no_secret_is_shown_whatever_goes_well_or_wrong() {
     );
 
     // All that shows something.
-    let changed = secrets.new("a changed password");
+    let changed = secrets.make("a changed password");
     let mut set = node.command(&["password", "set", "security", "by-password"]);
     let mut set =
         set.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().expect("runs");

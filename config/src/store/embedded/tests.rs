@@ -42,6 +42,9 @@ impl Store for InFolder {
     fn describe(&self) -> String {
         self.store.describe()
     }
+    fn health(&self) -> Health {
+        self.store.health()
+    }
 }
 
 async fn in_new_folder() -> InFolder {

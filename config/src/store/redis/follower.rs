@@ -77,8 +77,9 @@ async fn follow(inner: &Inner, pause: &mut Duration) -> Result<(), Failure> {
 
 /// Gets in step with Redis; false if that must not be. `fetch`: why everything is to be fetched, if it is.
 async fn settle(inner: &Inner, connection: &mut Connection, fetch: Option<&str>) -> Result<bool, Failure> {
-    let mut found = scripts::head(connection, &inner.keys).await?;
+    // In this order: what is held by now, Redis must have when it is asked after that.
     let held = inner.replica.now();
+    let mut found = scripts::head(connection, &inner.keys).await?;
     let mut verdict = judge(&held.position(), &found);
     if verdict == Verdict::Begin {
         scripts::begin(connection, &inner.keys).await?;
@@ -175,8 +176,8 @@ async fn tail(inner: &Inner, connection: &mut Connection, receipt: &mut String) 
             if news.receipts {
                 continue;
             }
-            let found = scripts::head(connection, &inner.keys).await?;
             let now = inner.replica.now();
+            let found = scripts::head(connection, &inner.keys).await?;
             let same = found.lineage == now.lineage && !found.damaged;
             if !same || found.revision != now.catalog.revision {
                 return Ok(Lost::Sight);

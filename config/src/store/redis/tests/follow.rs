@@ -199,3 +199,21 @@ async fn nodes_know_of_each_other_and_lease_what_only_one_may_do() {
     members::contract::keeps(&*node, &*node).await;
     lease::contract::keeps(&*node).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_node_asks_for_little() {
+    let server = Server::redis().await;
+    let _node = Node::join(&server.url()).await;
+    let mut client = server.client().await;
+    let mut processed = async || {
+        let stats: String =
+            redis::cmd("INFO").arg("commandstats").query_async(&mut client).await.expect("answers");
+        let calls = |line: &str| line.split_once("calls=")?.1.split(',').next()?.parse::<u64>().ok();
+        stats.lines().filter_map(calls).sum::<u64>()
+    };
+    let before = processed().await;
+    sleep(Duration::from_secs(4)).await;
+    // One of them is the question itself.
+    let asked = processed().await - before - 1;
+    assert!(asked <= 12, "{asked} commands in 4 s");
+}

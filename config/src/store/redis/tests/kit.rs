@@ -263,4 +263,7 @@ impl Store for Alone {
     fn describe(&self) -> String {
         self.node.describe()
     }
+    fn health(&self) -> crate::store::Health {
+        self.node.health()
+    }
 }
