@@ -13,6 +13,10 @@ use crate::kit::program::Program;
 /// verbs that are not there and of callers without the token are all on.
 const SETTINGS: &str = r#"
 seed = 4711
+[[operations]]
+# A revision that never comes is not to be waited for.
+include-operation-id = "revision"
+parameters = { "query.timeout" = "100ms" }
 [checks]
 # What a bundle may hold, no schema of this document says: its definitions are checked by their kinds.
 positive_data_acceptance.enabled = false
