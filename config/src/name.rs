@@ -11,11 +11,15 @@ use crate::fault::{Fault, suggest};
 /// The longest name accepted, in bytes: it becomes part of paths, metrics labels and log lines.
 pub const MAX_NAME: usize = 200;
 
+/// A name in the words of a JSON schema: no control characters, and white space only inside.
+const NAME_PATTERN: &str =
+    r"^[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$";
+
 /// The name of a definition. It may hold spaces, dots and slashes, but no control characters, and does not begin
 /// or end with white space.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = NAME_PATTERN, "maxLength" = MAX_NAME))]
 pub struct Name(std::sync::Arc<str>);
 
 impl Name {

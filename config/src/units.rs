@@ -167,12 +167,19 @@ macro_rules! text_or_number {
                 true
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": ["string", "integer"], "pattern": $pattern, UNIT_KEYWORD: $unit })
+                json_schema!({
+                    "type": ["string", "integer"], "minimum": 0, "pattern": $pattern, UNIT_KEYWORD: $unit
+                })
             }
         }
     };
 }
-text_or_number!(Span, "time", "a span of time such as 250ms, 10s or 5m", r"^\s*[0-9]+.*$");
+text_or_number!(
+    Span,
+    "time",
+    "a span of time such as 250ms, 10s or 5m",
+    r"^\s*[0-9]{1,9}\s*((ms|s|m|h|d)\s*([0-9]{1,9}\s*(ms|s|m|h|d)\s*)*)?$"
+);
 text_or_number!(Size, "size", "a size such as 500kB, 16MB or 2GiB", r"^\s*[0-9]+\s*[kKMGiB]*\s*$");
 
 #[cfg(test)]

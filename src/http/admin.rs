@@ -110,7 +110,12 @@ impl Api {
         let (method, path) = (head.method.clone(), head.path.clone());
         let body = if endpoint.takes_body() {
             body::check_length(&head.headers)?;
-            body.await?
+            let body = body.await?;
+            // To prune by a body that got lost would delete everything.
+            if body.is_empty() && endpoint.needs_body() {
+                return Err(Error::invalid("a body is expected here").into());
+            }
+            body
         } else {
             Bytes::new()
         };

@@ -15,6 +15,7 @@ mod live;
 mod main_job;
 mod management;
 mod metrics;
+mod openapi;
 mod rest;
 mod rest_limits;
 mod rest_wire;

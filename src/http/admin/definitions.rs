@@ -9,7 +9,7 @@ use warp::reply::Response;
 use super::answer::{self, Failure};
 use super::call::Call;
 use super::endpoint::Unanswered;
-use super::shapes::{Listing, Rollback, Single};
+use super::shapes::{Format, Listing, Rollback, Single};
 use crate::definitions::{Event, Options, Outcome, WAIT};
 
 /// The media type of YAML.
@@ -87,13 +87,11 @@ pub(super) async fn export(call: Call) -> Result<Response, Failure> {
     let family = call.query("family")?;
     let definitions = call.app.definitions.export(family, call.flag("reveal")?).await?;
     let accept = call.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let json = match call.query::<String>("format")?.as_deref() {
-        Some("json") => true,
-        Some("yaml") => false,
-        Some(_) => return Err(Error::invalid("format in the query is neither yaml nor json").into()),
-        None => accept.contains("json") && !accept.contains("yaml"),
+    let by_accept = || match accept.contains("json") && !accept.contains("yaml") {
+        true => Format::Json,
+        false => Format::Yaml,
     };
-    if json {
+    if call.query("format")?.unwrap_or_else(by_accept) == Format::Json {
         return Ok(answer::bytes(answer::JSON, bundle::write_json(definitions.into_iter())));
     }
     Ok(answer::bytes(HeaderValue::from_static(YAML), bundle::write_yaml(definitions.into_iter())))

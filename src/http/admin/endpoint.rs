@@ -41,6 +41,16 @@ pub(super) struct Content {
     pub(super) schema: Option<SchemaOf>,
 }
 
+/// Another answer than the usual one that is no failure of the form that all failures have.
+pub(super) struct Other {
+    /// Its status.
+    pub(super) status: u16,
+    /// When it is given.
+    pub(super) summary: &'static str,
+    /// Its shape, as JSON.
+    pub(super) schema: SchemaOf,
+}
+
 /// One endpoint.
 pub(super) struct Endpoint {
     /// The verb. A GET answers HEAD too.
@@ -59,12 +69,15 @@ pub(super) struct Endpoint {
     pub(super) body: Option<Content>,
     /// The answer.
     pub(super) answer: Content,
+    /// What else it may answer.
+    pub(super) others: Vec<Other>,
     handler: Handler,
 }
 
 /// Begins the description of an endpoint.
 pub(super) fn on(method: Method, path: &'static str, operation: &'static str) -> Unanswered {
-    Unanswered { method, path, operation, open: false, query: Vec::new(), body: None }
+    let (query, others) = (Vec::new(), Vec::new());
+    Unanswered { method, path, operation, open: false, query, body: None, others }
 }
 
 /// An endpoint that nothing answers yet.
@@ -75,6 +88,7 @@ pub(super) struct Unanswered {
     open: bool,
     query: Vec<Param>,
     body: Option<Content>,
+    others: Vec<Other>,
 }
 
 impl Unanswered {
@@ -107,6 +121,12 @@ impl Unanswered {
         self
     }
 
+    /// It may answer this, too.
+    pub(super) fn or<T: JsonSchema>(mut self, status: u16, summary: &'static str) -> Self {
+        self.others.push(Other { status, summary, schema: schema_of::<T> });
+        self
+    }
+
     /// A handler whose result is answered as JSON.
     pub(super) fn json<T, F>(self, summary: &'static str, handler: fn(Call) -> F) -> Arc<Endpoint>
     where
@@ -136,8 +156,8 @@ impl Unanswered {
     }
 
     fn answered(self, summary: &'static str, answer: Content, handler: Handler) -> Arc<Endpoint> {
-        let Self { method, path, operation, open, query, body } = self;
-        Arc::new(Endpoint { method, path, operation, summary, open, query, body, answer, handler })
+        let Self { method, path, operation, open, query, body, others } = self;
+        Arc::new(Endpoint { method, path, operation, summary, open, query, body, answer, others, handler })
     }
 }
 
@@ -145,6 +165,11 @@ impl Endpoint {
     /// Whether it reads a body.
     pub(super) fn takes_body(&self) -> bool {
         self.body.is_some()
+    }
+
+    /// Whether there must be one.
+    pub(super) fn needs_body(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.schema.is_some())
     }
 
     /// The names in its path.

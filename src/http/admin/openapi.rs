@@ -59,6 +59,13 @@ fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
             "default": { "$ref": "#/components/responses/Failure" },
         },
     });
+    for other in &endpoint.others {
+        let schema = (other.schema)(schemas);
+        operation["responses"][other.status.to_string()] = json!({
+            "description": other.summary,
+            "content": { "application/json": { "schema": schema } },
+        });
+    }
     let in_path = endpoint.path_params().map(|name| {
         let schema = path_schema(name)(schemas);
         json!({ "name": name, "in": "path", "required": true, "schema": schema })
@@ -73,8 +80,8 @@ fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
         operation["parameters"] = parameters.into();
     }
     if let Some(body) = &endpoint.body {
-        let required = body.schema.is_some();
-        operation["requestBody"] = json!({ "required": required, "content": content(body, schemas) });
+        operation["requestBody"] =
+            json!({ "required": endpoint.needs_body(), "content": content(body, schemas) });
     }
     if endpoint.open {
         operation["security"] = json!([]);

@@ -53,6 +53,7 @@ pub struct Single {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Written {
     /// Its type.
+    #[schemars(length(min = 1))]
     pub r#type: String,
     /// Whether it runs.
     #[serde(default = "yes")]
@@ -82,6 +83,27 @@ pub struct Bundle {
     pub jobs: Vec<Map<String, Value>>,
     /// Published API specifications.
     pub specs: Vec<Map<String, Value>>,
+}
+
+/// How an export is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As people write bundles.
+    Yaml,
+    /// For programs.
+    Json,
+}
+
+impl std::str::FromStr for Format {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "yaml" => Ok(Self::Yaml),
+            "json" => Ok(Self::Json),
+            _ => Err("neither yaml nor json"),
+        }
+    }
 }
 
 /// Where to go back to.

@@ -7,7 +7,7 @@ use http::Method;
 
 use super::definitions::{self, YAML, changes};
 use super::endpoint::{Endpoint, on};
-use super::shapes::{Bundle, Rollback, Written};
+use super::shapes::{Alive, Bundle, Format, Rollback, Started, Written};
 use super::{events, kinds, pages, runtime, services};
 
 const JSON: &[&str] = &["application/json"];
@@ -25,6 +25,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
         get("/healthz", "healthz").open()
             .json("Whether the process is alive.", runtime::healthy),
         get("/readyz", "readyz").open()
+            .or::<Alive>(503, "The node stops.")
             .raw("Whether the node takes requests; 503 while it stops.", JSON, runtime::ready),
         get("/metrics", "metrics")
             .raw("The metrics, as Prometheus reads them.", &["text/plain"], runtime::metrics),
@@ -51,7 +52,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
         get("/api/v1/export", "export")
             .query::<Family>("family", "Only this family.")
             .query::<bool>("reveal", "Secrets in clear.")
-            .query::<String>("format", "yaml or json; by Accept if left out.")
+            .query::<Format>("format", "yaml or json; by Accept if left out.")
             .raw("The definitions as a bundle.", YAML_OR_JSON, definitions::export),
         get("/api/v1/history", "history")
             .query::<Revision>("before", "Only revisions before this one.")
@@ -85,6 +86,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .query::<bool>("async", "Do not wait for it: 202 with the cid of the invocation.")
             .query::<Span>("timeout", "How long it may run: 30s if left out.")
             .takes_bytes()
+            .or::<Started>(202, "It runs, and nobody waits for it.")
             .raw("Calls a service: the body is its input, the answer its output.", &["*/*"], services::invoke),
 
         get("/api/v1/kinds", "kinds")
