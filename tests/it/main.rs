@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // a test may spawn, and look at the clock
 
 mod cli;
+mod cluster;
 mod docs;
 mod ftp;
 mod http_connection;

@@ -1,0 +1,4 @@
+//! A cluster of real nodes around a real Redis: every change reaches all of them, whatever fails meanwhile.
+
+mod everywhere;
+mod verbs;
