@@ -1,4 +1,7 @@
 //! A cluster of real nodes around a real Redis: every change reaches all of them, whatever fails meanwhile.
 
 mod everywhere;
+mod outages;
+mod secrets;
+mod strangers;
 mod verbs;

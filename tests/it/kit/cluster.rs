@@ -174,6 +174,16 @@ impl Cluster {
         }
     }
 
+    /// Waits until a node has this revision on its own disk.
+    pub(crate) async fn disk_has(&self, n: usize, revision: u64) {
+        let file = self.node(n).folder.path().join("zeugma-data/last-good.json");
+        eventually(SOON, &format!("revision {revision} is on the disk of n{n}"), async || {
+            let text = std::fs::read(&file).unwrap_or_default();
+            serde_json::from_slice::<Value>(&text).is_ok_and(|held| held["revision"] == revision)
+        })
+        .await;
+    }
+
     /// What the admin API of a node answers to a GET.
     pub(crate) async fn admin(&self, node: &Program, path: &str) -> Value {
         let url = format!("{}/api/v1/{path}", node.admin);
