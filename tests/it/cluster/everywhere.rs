@@ -1,6 +1,9 @@
 //! A change on one node is served by all of them when its writer is told so.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::kit::cluster::{Cluster, channel};
 
@@ -48,6 +51,22 @@ async fn a_node_that_stops_says_goodbye_and_no_receipt_waits_for_it() {
     let slowest = receipt["nodes"].as_array().expect("a list").iter().filter_map(|node| node["ms"].as_f64());
     assert!(slowest.fold(0.0, f64::max) < 1000.0, "{receipt}");
     assert!(!cluster.node(2).good(&["nodes"]).contains("\nn3 "));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_may_go_on_at_another_node_without_waiting_for_it() {
+    let cluster = Cluster::of(3).await;
+    for revision in 0..60 {
+        let path = format!("apply?wait=0&expect={revision}");
+        let bundle = channel(&format!("c{revision}"));
+        let node = cluster.node(1 + revision % 3);
+        let (status, outcome) = cluster.change(node, &path, &bundle).await;
+        assert_eq!(status, 200, "the revision that another node has told is no conflict: {outcome}");
+    }
+    let begun = Instant::now();
+    let (status, outcome) = cluster.change(cluster.node(1), "apply?expect=99", &channel("x")).await;
+    assert_eq!(status, 409, "{outcome}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "what never was is not waited for");
 }
 
 async fn answers(cluster: &Cluster, path: &str, status: u16) {
