@@ -19,6 +19,7 @@ mod output;
 mod password;
 mod service;
 mod start;
+mod store;
 
 use std::process::ExitCode;
 
@@ -70,6 +71,9 @@ enum Command {
     Status(nodes::Status),
     /// Shows the nodes
     Nodes(nodes::Nodes),
+    /// Decides about a Redis that lost its data
+    #[command(subcommand)]
+    Store(store::Store),
     /// Shows the actors: what runs, and how
     Actors(actors::Actors),
     /// Tells an actor to ping, pause, resume, drain, restart or to say its stats
@@ -121,6 +125,7 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Service(services) => once(services.run()),
         Command::Status(status) => once(status.run()),
         Command::Nodes(nodes) => once(nodes.run()),
+        Command::Store(store) => once(store.run()),
         Command::Actors(actors) => once(actors.run()),
         Command::Actor(actor) => once(actor.run()),
         Command::Password(password) => once(password.run()),
