@@ -14,6 +14,7 @@ mod export;
 mod history;
 mod invoke;
 mod kinds;
+mod migrate;
 mod nodes;
 mod output;
 mod password;
@@ -81,6 +82,8 @@ enum Command {
     /// Changes passwords, keys and tokens
     #[command(subcommand)]
     Password(password::Password),
+    /// Moves the definitions and the history of a single node into a cluster
+    Migrate(migrate::Migrate),
     /// Checks a bundle without a node
     Check(check::Check),
     /// Shows what kinds of definitions there are, and their parameters
@@ -112,6 +115,7 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Start(start) => start.run(services),
         Command::DevCluster(cluster) => cluster.run(),
         Command::Check(check) => once(check.run(services)),
+        Command::Migrate(migrate) => once(migrate.run()),
         Command::Kinds(kinds) => kinds.run(services),
         Command::Completions(completions) => completions.run(&mut Cli::command()),
         Command::Apply(apply) => once(apply.run()),

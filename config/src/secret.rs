@@ -290,6 +290,32 @@ impl Keyring {
         open(&params.0).map(Clear)
     }
 
+    /// The same parameters, their secrets opened with `old` and sealed with the first of these keys.
+    ///
+    /// # Errors
+    /// If none of the old keys opens a secret.
+    pub fn resealed(&self, params: &Params, old: &Self) -> Result<Params, KeyError> {
+        let entry = |(k, v): (&String, &Value)| Ok((k.clone(), self.resealed_value(v, old)?));
+        params.0.iter().map(entry).collect::<Result<_, KeyError>>().map(Params)
+    }
+
+    fn resealed_value(&self, value: &Value, old: &Self) -> Result<Value, KeyError> {
+        Ok(match value {
+            Value::Object(map) if is_sealed(map) => {
+                let Value::String(clear) = old.open_value(value)? else { return Err(KeyError::CannotOpen) };
+                serde_json::json!({ SEALED_KEY: self.seal_text(&clear) })
+            }
+            Value::Object(map) => {
+                let entry = |(k, v): (&String, &Value)| Ok((k.clone(), self.resealed_value(v, old)?));
+                Value::Object(map.iter().map(entry).collect::<Result<_, KeyError>>()?)
+            }
+            Value::Array(items) => {
+                Value::Array(items.iter().map(|v| self.resealed_value(v, old)).collect::<Result<_, _>>()?)
+            }
+            plain => plain.clone(),
+        })
+    }
+
     fn open_value(&self, value: &Value) -> Result<Value, KeyError> {
         Ok(match value {
             Value::Object(map) if is_sealed(map) => {
