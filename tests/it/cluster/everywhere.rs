@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::kit::cluster::{Cluster, channel};
+use crate::kit::cluster::{Cluster, SOON, channel};
+use crate::kit::process::eventually;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_on_one_node_is_served_by_all_at_once() {
@@ -51,6 +52,32 @@ async fn a_node_that_stops_says_goodbye_and_no_receipt_waits_for_it() {
     let slowest = receipt["nodes"].as_array().expect("a list").iter().filter_map(|node| node["ms"].as_f64());
     assert!(slowest.fold(0.0, f64::max) < 1000.0, "{receipt}");
     assert!(!cluster.node(2).good(&["nodes"]).contains("\nn3 "));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_hangs_is_named_in_the_receipt_and_soon_no_longer_waited_for() {
+    let cluster = Cluster::of(3).await;
+    cluster.node(3).signal("STOP");
+    let write = |name: &str| {
+        cluster.node(1).write("bundle.json", &channel(name).to_string());
+        cluster.node(1).run(&["apply", "-f", "bundle.json", "--wait", "1s", "--output", "json"])
+    };
+    let late = write("a");
+    assert_eq!(late.code, 3, "{late:?}");
+    let outcome: Value = serde_json::from_str(&late.out).expect("JSON");
+    let nodes = &outcome["receipt"]["nodes"];
+    assert!(nodes[0]["ms"].is_number() && nodes[1]["ms"].is_number(), "{outcome}");
+    assert!(nodes[2]["node"] == "n3" && nodes[2]["ms"].is_null() && nodes[2]["lag"].is_string(), "{outcome}");
+    eventually(SOON, "n3 is taken for gone", async || {
+        cluster.admin(cluster.node(1), "revision").await["nodes"].as_array().map(Vec::len) == Some(2)
+    })
+    .await;
+    assert_eq!(write("b").code, 0);
+    cluster.node(3).signal("CONT");
+    cluster.all_answer("/b", 200).await;
+    cluster.complete().await;
+    let applied = cluster.node(3).apply(&channel("c"));
+    assert!(applied.contains("revision 3 applied on 3/3 nodes in "), "{applied}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

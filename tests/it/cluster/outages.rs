@@ -92,8 +92,10 @@ async fn when_redis_comes_back_empty_nodes_serve_on_until_an_operator_decides() 
     );
 
     let restored = node.good(&["store", "restore", "--reason", "the disk is new"]);
-    assert!(restored.contains("applied on "), "{restored}");
+    assert!(restored.contains("applied on 3/3 nodes"), "{restored}");
     cluster.complete().await;
+    let again = node.run(&["store", "restore"]);
+    assert!(again.code == 4 && again.err.contains("nothing to decide"), "{again:?}");
     for n in 1..=3 {
         let applied = cluster.node(n).apply(&channel(&format!("c{n}")));
         assert!(applied.contains(" applied on 3/3 nodes in "), "{applied}");
@@ -103,4 +105,37 @@ async fn when_redis_comes_back_empty_nodes_serve_on_until_an_operator_decides() 
             assert_eq!(cluster.get(node, path).await.0, 200);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_an_operator_accepts_what_redis_holds_all_nodes_take_it_and_keep_a_copy_of_what_they_had() {
+    let mut cluster = Cluster::of(2).await;
+    cluster.node(1).apply(&channel("gone"));
+    cluster.disk_has(1, 1).await;
+    cluster.redis.kill();
+    cluster.redis.lose_its_data();
+    cluster.redis.restart().await;
+    // A node that knows nothing begins a history of its own there, as it cannot know of the other.
+    cluster.add(3, &[], &[]);
+    cluster.node(3).apply(&channel("new"));
+    let node = cluster.node(1);
+    eventually(SOON, "the older nodes see that this is not their history", async || {
+        node.good(&["status"]).contains("Redis holds another history")
+    })
+    .await;
+    assert_eq!((cluster.get(node, "/gone").await.0, cluster.get(node, "/new").await.0), (200, 404));
+
+    let wrong = node.run(&["store", "accept", "--data", "elsewhere"]);
+    assert_eq!(wrong.code, 1, "nobody decides without a token: {wrong:?}");
+    node.good(&["store", "accept"]);
+    for node in cluster.running() {
+        cluster.all_answer("/new", 200).await;
+        cluster.all_answer("/gone", 404).await;
+        assert!(!node.good(&["status"]).contains("another history. "), "{}", node.log());
+    }
+    let copy = cluster.node(1).folder.path().join("zeugma-data/last-good.given-up.json");
+    assert!(std::fs::read_to_string(copy).expect("a copy").contains("channel/gone"));
+    cluster.complete().await;
+    let applied = cluster.node(2).apply(&channel("later"));
+    assert!(applied.contains(" applied on 3/3 nodes in "), "{applied}");
 }
