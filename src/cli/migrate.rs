@@ -102,6 +102,7 @@ impl Migrate {
 
 /// The same definition, its secrets sealed with the keys of the cluster.
 fn resealed(definition: &Definition, old: &Keyring, new: &Keyring) -> Result<Definition, Stop> {
-    let params = new.resealed(&definition.params, old).map_err(|e| Stop::failed(format!("{}: {e}", definition.id)))?;
+    let params =
+        new.resealed(&definition.params, old).map_err(|e| Stop::failed(format!("{}: {e}", definition.id)))?;
     Ok(Definition { params, ..definition.clone() })
 }

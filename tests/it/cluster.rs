@@ -2,6 +2,7 @@
 
 mod everywhere;
 mod history;
+mod moving;
 mod outages;
 mod secrets;
 mod strangers;

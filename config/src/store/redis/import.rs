@@ -56,7 +56,8 @@ impl Redis {
         scripts::begin(&mut connection, &inner.keys).await?;
         let answer: Vec<String> = bounded(limit_for(bytes), call.invoke_async(&mut connection)).await?;
         if answer.first().is_none_or(|word| word != "done") {
-            let message = format!("{} holds definitions or a history already; nothing was changed", inner.name);
+            let message =
+                format!("{} holds definitions or a history already; nothing was changed", inner.name);
             return Err(Failure::told(message).into());
         }
         inner.take_over(&mut connection).await?;
