@@ -54,7 +54,7 @@ fn assert_all(faults: &[Fault], source: &str) {
 /// The faults that a command has told, one a line.
 fn told(err: &str) -> Vec<Fault> {
     let (faults, last) = err.trim_end().rsplit_once('\n').expect("lines");
-    assert_eq!(last, format!("error: there are {} faults; nothing was changed", FAULTS.len()), "{err}");
+    assert!(last.starts_with(&format!("error: there are {} faults", FAULTS.len())), "{err}");
     let fault = |line: &str| {
         let (at, message) = line.split_once(": ").expect("a place and a message");
         Fault::new(at, message)
