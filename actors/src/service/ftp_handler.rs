@@ -28,9 +28,10 @@ pub async fn ftp_handler(ctx: &Context, request: Request) -> Result<Response> {
     let time = ctx.now().format("%Y%m%dT%H%M%S%.6fZ");
     let path = format!("{FOLDER}/request.{time}-{}", ctx.cid());
     let size = match ftp.put(&path, request.raw.clone()).await {
-        Err(error)
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Upstream) && made(&ftp).await =>
-        {
+        // Servers answer an upload into a folder that is missing in several ways, and another request may be making the
+        // folder right now. The name is this request's own: to try again stores nothing twice.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Upstream) => {
+            make_folder(&ftp).await;
             ftp.put(&path, request.raw).await?
         }
         outcome => outcome?,
@@ -39,12 +40,9 @@ pub async fn ftp_handler(ctx: &Context, request: Request) -> Result<Response> {
     Response::json(&Stored { path, size })
 }
 
-/// Makes the folder and those above it; whether the last one was not there before. Servers answer an upload into a
-/// folder that is missing in several ways, so this is how to find out.
-async fn made(ftp: &Ftp) -> bool {
-    let mut last = false;
+/// Makes the folder and those above it, as far as they are not there; what a server says of one that is, differs.
+async fn make_folder(ftp: &Ftp) {
     for end in FOLDER.match_indices('/').skip(1).map(|(i, _)| i).chain([FOLDER.len()]) {
-        last = ftp.make_dir(&FOLDER[..end]).await.is_ok();
+        drop(ftp.make_dir(&FOLDER[..end]).await);
     }
-    last
 }

@@ -61,6 +61,19 @@ async fn any_bytes_reach_a_server_by_explicit_tls() {
 }
 
 #[tokio::test]
+async fn the_first_requests_may_come_all_at_once() {
+    let server = server(Brand::Proftpd, Tls::No).await;
+    let node = Program::start(&[]);
+    node.apply(&bundle(&server));
+    let file = node.write("sent", "one of many");
+    let all: Vec<_> = (0..8).map(|_| send(&node, &file).begin()).collect();
+    for request in all {
+        request.end().ok();
+    }
+    assert_eq!(files_in(&server.file("home/api")), 8);
+}
+
+#[tokio::test]
 async fn who_may_not_call_stores_nothing() {
     let server = server(Brand::Proftpd, Tls::Explicit).await;
     let node = Program::start(&[]);
