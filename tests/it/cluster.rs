@@ -4,6 +4,7 @@ mod everywhere;
 mod history;
 mod moving;
 mod outages;
+mod partitions;
 mod secrets;
 mod strangers;
 mod verbs;

@@ -11,5 +11,6 @@ pub mod kinds;
 pub mod node;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod recorder;
 pub mod services;

@@ -6,6 +6,7 @@
 mod bad_input;
 mod cli;
 mod cluster;
+mod deploy;
 mod docs;
 mod ftp;
 mod full_disk;

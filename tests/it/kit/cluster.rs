@@ -124,8 +124,13 @@ impl Cluster {
 
     /// Starts one more node, with these arguments and variables too.
     pub(crate) fn add(&mut self, n: usize, arguments: &[&str], variables: &[(&str, &str)]) {
+        self.add_by(n, self.redis.port, arguments, variables);
+    }
+
+    /// The same for a node that reaches Redis by another port.
+    pub(crate) fn add_by(&mut self, n: usize, port: u16, arguments: &[&str], variables: &[(&str, &str)]) {
         let folder = self.down.remove(&n).unwrap_or_else(|| TempDir::new().expect("a folder"));
-        let store = format!("redis://127.0.0.1:{}", self.redis.port);
+        let store = format!("redis://127.0.0.1:{port}");
         let (name, keys) = (format!("n{n}"), self.shared.path().join("secret.key"));
         let mut own = vec!["--store", &store, "--node", &name, "--cluster-listen", "127.0.0.1:0"];
         own.extend(["--key-file", keys.to_str().expect("text")]);
