@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::process::{Process, eventually, free_port};
+use super::process::{Process, eventually, free_port, installed};
 use super::program::{Program, command};
 
 /// How long a state may take to come about.
@@ -37,7 +37,7 @@ impl Redis {
     }
 
     fn launch(port: u16, folder: &Path) -> Process {
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(installed("redis", "usr/bin/redis-server"));
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
         // What it has confirmed survives a crash, and a copy of it is as it was written.
         command.args(["--appendonly", "yes", "--appendfsync", "always", "--rdbcompression", "no"]);
@@ -61,7 +61,11 @@ impl Redis {
     /// What `redis-cli` answers to this.
     pub(crate) fn ask(&self, words: &[&str]) -> String {
         let port = self.port.to_string();
-        let output = Command::new("redis-cli").args(["-p", &port]).args(words).output().expect("redis-cli");
+        let output = Command::new(installed("redis", "usr/bin/redis-cli"))
+            .args(["-p", &port])
+            .args(words)
+            .output()
+            .expect("redis-cli");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
