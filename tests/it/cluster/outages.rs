@@ -92,7 +92,8 @@ async fn when_redis_comes_back_empty_nodes_serve_on_until_an_operator_decides() 
     );
 
     let restored = node.good(&["store", "restore", "--reason", "the disk is new"]);
-    assert!(restored.contains("applied on 3/3 nodes"), "{restored}");
+    // Redis has forgotten the nodes too; the others may not have said yet that they are there.
+    assert!(restored.contains("revision 1001 applied on "), "{restored}");
     cluster.complete().await;
     let again = node.run(&["store", "restore"]);
     assert!(again.code == 4 && again.err.contains("nothing to decide"), "{again:?}");

@@ -61,8 +61,11 @@ impl Redis {
     /// What `redis-cli` answers to this.
     pub(crate) fn ask(&self, words: &[&str]) -> String {
         let port = self.port.to_string();
-        let program = installed("redis", "usr/bin/redis-cli");
-        let output = Command::new(program).args(["-p", &port]).args(words).output().expect("redis-cli");
+        let output = Command::new(installed("redis", "usr/bin/redis-cli"))
+            .args(["-p", &port])
+            .args(words)
+            .output()
+            .expect("redis-cli");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
