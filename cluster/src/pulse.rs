@@ -66,6 +66,7 @@ impl Pulse {
         let mut behind_since: Option<Instant> = None;
         loop {
             let outcome = tokio::select! {
+                biased; // the same order always, so that a simulation can be repeated
                 _ = tick.tick() => {
                     self.look_behind(&mut behind_since, &told);
                     self.beat().await
