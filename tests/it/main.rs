@@ -15,5 +15,6 @@ mod rest;
 mod rest_limits;
 mod rest_wire;
 mod services;
+mod simulation;
 mod tidy;
 mod tls;
