@@ -1,5 +1,6 @@
 //! The pulse of a node: it keeps this node known to the others, and the others known to this one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ const BEAT: Duration = Duration::from_secs(1);
 pub const GONE_AFTER: Duration = Duration::from_secs(5);
 /// How long requests may see an older revision than the store holds before the node is taken to have lost the thread.
 const LAG: Duration = Duration::from_secs(3);
+
+/// The nodes that were there at the last look, each with the number of its process's start.
+type Known = BTreeMap<Name, u64>;
 
 /// What a node is made of, as far as its pulse is concerned.
 pub struct Pulse {
@@ -64,14 +68,16 @@ impl Pulse {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut said: Option<(Revision, Vec<Fault>)> = None;
         let mut behind_since: Option<Instant> = None;
+        let mut known = Known::new();
         loop {
             let outcome = tokio::select! {
+                biased; // the same order always, so that a simulation can be repeated
                 _ = tick.tick() => {
                     self.look_behind(&mut behind_since, &told);
-                    self.beat().await
+                    self.beat(&mut known).await
                 }
                 Ok(()) = own.changed() => Ok(Heard::Yes),
-                Ok(()) = reported.changed() => self.listen().await.map(|()| Heard::Yes),
+                Ok(()) = reported.changed() => self.listen(&known).await.map(|()| Heard::Yes),
             };
             let outcome = match outcome {
                 Ok(Heard::Yes) => self.say(&mut said).await,
@@ -106,7 +112,7 @@ impl Pulse {
     }
 
     /// Says that this node is there, and looks who else is.
-    async fn beat(&self) -> Result<Heard, StoreError> {
+    async fn beat(&self, known: &mut Known) -> Result<Heard, StoreError> {
         let record = NodeRecord {
             node: self.node.clone(),
             incarnation: self.incarnation,
@@ -121,9 +127,12 @@ impl Pulse {
         let members = self.membership.members().await?;
         let alive: Vec<&NodeRecord> = members.iter().filter(|m| m.alive).map(|m| &m.record).collect();
         self.board.keep(|node| *node == self.node || alive.iter().any(|record| record.node == *node));
+        known.retain(|node, _| alive.iter().any(|record| record.node == *node));
         for record in &alive {
-            // Its report may not have come yet; until then the beat says it, if a little late.
-            if record.node != self.node && self.board.served(&record.node).is_none() {
+            // Its report may not have come yet, or be that of the process before it, which may have served more; until
+            // it comes the beat says it, if a little late.
+            let before = known.insert(record.node.clone(), record.incarnation);
+            if record.node != self.node && before != Some(record.incarnation) {
                 self.board.publish(&record.node, record.revision, Vec::new());
             }
         }
@@ -138,15 +147,15 @@ impl Pulse {
                 self.board.trouble(&peer.node, peer.trouble.filter(|_| !peer.up));
             }
         }
-        self.listen().await?;
+        self.listen(known).await?;
         Ok(Heard::Yes)
     }
 
     /// Hears what the other nodes serve.
-    async fn listen(&self) -> Result<(), StoreError> {
+    async fn listen(&self, known: &Known) -> Result<(), StoreError> {
         for reported in self.membership.reports().await? {
-            let Report { node, revision, faults, .. } = reported.report;
-            if node != self.node && self.board.served(&node).is_some() {
+            let Report { node, incarnation, revision, faults } = reported.report;
+            if node != self.node && known.get(&node).is_some_and(|known| *known <= incarnation) {
                 self.board.publish(&node, revision, faults);
             }
         }
@@ -187,5 +196,54 @@ impl Pulse {
             (self.resync)();
             *since = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use config::Clock;
+    use config::members::Memory;
+    use config::store::memory::Memory as MemoryStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_report_of_the_process_before_says_nothing_of_the_one_that_runs() {
+        let [a, b]: [Name; 2] = ["a", "b"].map(|name| name.parse().expect("a name"));
+        let store = Arc::new(MemoryStore::new(Clock::System));
+        let membership = Arc::new(Memory::new(Clock::System, store.clone()));
+        let record = |incarnation, revision| NodeRecord {
+            node: b.clone(),
+            incarnation,
+            address: None,
+            version: "1".into(),
+            revision: Revision(revision),
+            load: Load::default(),
+        };
+        let report = Report { node: b.clone(), incarnation: 1, revision: Revision(7), faults: Vec::new() };
+        membership.heartbeat(&record(1, 7), GONE_AFTER).await.expect("ok");
+        membership.report(&report).await.expect("ok");
+        // Killed, and started again from what it had on its disk.
+        membership.heartbeat(&record(2, 5), GONE_AFTER).await.expect("ok");
+        let board = Arc::<Board>::default();
+        board.publish(&a, Revision(7), Vec::new());
+        let (told, mut beat) = watch::channel(Beat { trouble: Some("not yet".into()), ..Beat::default() });
+        let pulse = Pulse {
+            node: a,
+            incarnation: 3,
+            address: None,
+            version: "1".into(),
+            membership,
+            store,
+            board: board.clone(),
+            links: None,
+            load: Box::new(Load::default),
+            nudge: Box::new(|_| {}),
+            resync: Box::new(|| {}),
+        };
+        let beating = tokio::spawn(pulse.run(told));
+        beat.wait_for(|beat| beat.trouble.is_none()).await.expect("it beats");
+        assert_eq!(board.served(&b).expect("it is there").revision, Revision(5));
+        beating.abort();
     }
 }

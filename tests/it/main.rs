@@ -22,5 +22,6 @@ mod rest;
 mod rest_limits;
 mod rest_wire;
 mod services;
+mod simulation;
 mod tidy;
 mod tls;

@@ -1,0 +1,125 @@
+//! Redis and the nodes of the harness, each a process of its own that ends with its value.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use config::Secret;
+use config::settings::{Environment, Flags, Settings};
+use zeugma::app::{Extras, Node};
+
+use super::wire;
+
+/// A process that ends with this value.
+pub struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It is only to be gone.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Redis, writing to disk as one that holds the truth does.
+pub struct Redis {
+    pub port: u16,
+    _process: Process,
+}
+
+impl Redis {
+    #[allow(clippy::disallowed_methods)] // no setting of the engine; real time
+    pub fn start(folder: &Path) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let servers = std::env::var_os("ZEUGMA_TEST_SERVERS").map(PathBuf::from);
+        let servers = servers.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers"));
+        let installed = servers.join("redis/usr/bin/redis-server");
+        let program = if installed.exists() { installed } else { PathBuf::from("redis-server") };
+        std::fs::create_dir_all(folder).expect("a folder");
+        let mut command = Command::new(program);
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+        ]);
+        command.args(["--loglevel", "warning", "--dir"]).arg(folder).stdout(Stdio::null());
+        let process = Process(command.spawn().expect("redis-server: install it with tests/servers.sh redis"));
+        let begun = Instant::now();
+        while !wire::redis(port, "PING").is_ok_and(|answer| answer.starts_with("+PONG")) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "Redis does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { port, _process: process }
+    }
+}
+
+/// A node in a process of its own.
+pub struct Served {
+    pub data: String,
+    pub admin: String,
+    /// What its admin listener wants to hear with every request.
+    pub token: String,
+    _process: Process,
+}
+
+impl Served {
+    /// Starts one; when this returns, it serves.
+    pub fn start(folder: &Path, redis: u16, name: &str) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .args(["--serve", name, "--store", &format!("redis://127.0.0.1:{redis}"), "--folder"])
+            .arg(folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its addresses");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [data, admin] = words[..] else { panic!("node {name} does not start: {line:?}") };
+        let token = std::fs::read_to_string(folder.join(name).join("admin.token")).expect("its token");
+        let token = format!("authorization: Bearer {}\r\n", token.trim());
+        Self { data: data.to_owned(), admin: admin.to_owned(), token, _process: Process(child) }
+    }
+
+    /// A connection to its admin listener.
+    pub fn admin(&self) -> wire::Wire {
+        wire::Wire::connect(&self.admin, &self.token).expect("the admin listener answers")
+    }
+
+    /// A connection to its data listener.
+    pub fn data(&self) -> wire::Wire {
+        wire::Wire::connect(&self.data, "").expect("the data listener answers")
+    }
+}
+
+/// Serves as a node until it is killed; prints where when it answers.
+pub fn serve(name: &str, store: &str, folder: &Path) {
+    let flags = Flags {
+        listen: Some("127.0.0.1:0".into()),
+        admin: Some("127.0.0.1:0".into()),
+        cluster_listen: Some("127.0.0.1:0".into()),
+        data: Some(folder.join(name)),
+        store: Some(Secret::new(store)),
+        node: Some(name.into()),
+        key_file: Some(folder.join("secret.key")),
+        ..Flags::default()
+    };
+    std::fs::create_dir_all(folder.join(name)).expect("a folder");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let environment = Environment::default();
+        let settings = Settings::load(None, &environment, &flags).expect("settings");
+        let node = Node::start(settings, &environment, Extras::default()).await.expect("a node");
+        println!("{} {}", node.data, node.admin);
+        std::future::pending::<()>().await;
+        drop(node);
+    });
+}
