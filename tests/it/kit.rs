@@ -1,6 +1,7 @@
 //! What the tests stand on: nodes in this process, real servers as processes, certificates, services and kinds.
 
 pub mod certs;
+pub mod cluster;
 pub mod curl;
 pub mod engine;
 pub mod ftp;

@@ -110,7 +110,7 @@ fn frameworks_stay_home() {
         ),
         ("redb::", &["config/src/store/embedded"]),
         ("redis::", &["config/src/store/redis", "config/benches/redis.rs"]),
-        ("fernet::", &["config/src/secret.rs", "config/src/settings/tests.rs"]),
+        ("fernet::", &["config/src/secret", "config/src/settings/tests.rs"]),
         ("suppaftp::", &["actors/src/connection/ftp"]),
         ("libunftp::", &["src/demo.rs"]),
         ("Caller::vouch", &["actors/src/security/", "sdk/src/security.rs"]),

@@ -16,6 +16,7 @@
 
 mod commit;
 mod follower;
+mod import;
 mod keys;
 mod last_good;
 mod lease;

@@ -175,6 +175,15 @@ pub struct OwnInfo {
     pub stopping: bool,
 }
 
+/// What an operator decides about a Redis that lost its data, or holds that of others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// Write back what this node holds.
+    Restore,
+    /// Take what is there.
+    Accept,
+}
+
 /// What became of an operator's verb.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]

@@ -8,7 +8,7 @@ use http::Method;
 use super::definitions::{self, YAML, changes};
 use super::endpoint::{Endpoint, on};
 use super::shapes::{Alive, Bundle, Format, Rollback, Started, Written};
-use super::{events, kinds, pages, runtime, services};
+use super::{events, kinds, pages, runtime, services, store};
 
 const JSON: &[&str] = &["application/json"];
 const YAML_OR_JSON: &[&str] = &[YAML, "application/json"];
@@ -69,6 +69,10 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .json("Which node serves which revision.", runtime::revision),
         get("/api/v1/nodes", "nodes")
             .json("The nodes.", runtime::nodes),
+        post("/api/v1/store/{decision}", "decideStore")
+            .query::<Span>("wait", "How long to wait until every node serves it; 10s if left out.")
+            .query::<String>("reason", "Why, for the history.")
+            .json("When Redis lost its data: restore what this node holds, or accept what is there.", store::decide),
         get("/api/v1/actors", "actors")
             .query::<bool>("tree", "Each under the one that supervises it.")
             .json("The actors.", runtime::actors),

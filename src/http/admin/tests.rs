@@ -228,7 +228,7 @@ async fn faults_come_all_at_once_with_their_places() {
 async fn what_runs_is_shown_and_told() {
     let admin = Admin::start().await;
     let nodes = read(&admin.get("/api/v1/nodes").await);
-    assert_eq!((&nodes[0]["revision"], &nodes[0]["stopping"]), (&json!(0), &json!(false)));
+    assert_eq!((&nodes[0]["revision"], &nodes[0]["own"]["stopping"]), (&json!(0), &json!(false)));
     let actors = read(&admin.get("/api/v1/actors").await);
     let named = |id: &str| actors.as_array().expect("a list").iter().any(|a| a["id"] == id);
     assert!(named("service/zeugma.ping"), "{actors}");

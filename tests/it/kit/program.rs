@@ -159,14 +159,17 @@ impl Program {
         self.ended(Duration::from_secs(60)).code().expect("it ends by itself")
     }
 
-    /// Ends it as a crash would, and starts it again with the same files.
-    pub(crate) fn crash_and_restart(mut self, arguments: &[&str]) -> Self {
+    /// Ends it as a crash would; what is left is its folder.
+    pub(crate) fn crash(mut self) -> TempDir {
         self.child.kill().expect("it runs");
         let status = self.child.wait().expect("it ends");
         assert_eq!(status.signal(), Some(9), "it had ended before");
-        let folder = std::mem::replace(&mut self.folder, TempDir::new().expect("a folder"));
-        drop(self);
-        Self::start_in(folder, arguments)
+        std::mem::replace(&mut self.folder, TempDir::new().expect("a folder"))
+    }
+
+    /// Ends it as a crash would, and starts it again with the same files.
+    pub(crate) fn crash_and_restart(self, arguments: &[&str]) -> Self {
+        Self::start_in(self.crash(), arguments)
     }
 }
 

@@ -197,7 +197,7 @@ pub(super) fn above(held: Revision, found: &Position) -> Revision {
     Revision(held.0.max(found.revision.0) + JUMP)
 }
 
-fn objects(catalog: &Catalog) -> Result<Objects, StoreError> {
+pub(super) fn objects(catalog: &Catalog) -> Result<Objects, StoreError> {
     catalog
         .definitions
         .values()

@@ -223,7 +223,8 @@ impl Inner {
     fn refuse(&self, why: &str) {
         let error = format!(
             "{why}. Changes are refused and requests served from what this node has seen last, until Redis has its data \
-             again, or an operator decides: restore what this node holds, or accept what is there"
+             again, or an operator decides: `zeugma store restore` writes back what this node holds, `zeugma store accept` \
+             takes what is there"
         );
         let known = matches!(&*self.state.borrow(), State::Refused { error: known, .. } if *known == error);
         if !known {
