@@ -123,7 +123,7 @@ async fn what_is_under_way_is_shown_and_goes_back_to_nothing() {
         series(text)[format!("zeugma_in_flight{{family=\"{family}\",name=\"sleepy\"}}").as_str()]
     };
     assert_eq!([inside(&node.metrics(), "channel"), inside(&node.metrics(), "service")], [0.0, 0.0]);
-    let sleeping = [0, 1].map(|_| tokio::spawn(node.post("/sleepy").body("1500").send()));
+    let sleeping = [0, 1].map(|_| tokio::spawn(node.post("/sleepy").body("3000").send()));
     until("both are inside", async || {
         inside(&node.metrics(), "channel") == 2.0 && inside(&node.metrics(), "service") == 2.0
     })

