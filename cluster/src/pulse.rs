@@ -69,12 +69,17 @@ impl Pulse {
         let mut said: Option<(Revision, Vec<Fault>)> = None;
         let mut behind_since: Option<Instant> = None;
         let mut known = Known::new();
+        // Since when the members have been answered without an interruption.
+        let mut answered: Option<Instant> = None;
         loop {
             let outcome = tokio::select! {
                 biased; // the same order always, so that a simulation can be repeated
                 _ = tick.tick() => {
                     self.look_behind(&mut behind_since, &told);
-                    self.beat(&mut known).await
+                    let since = answered.unwrap_or_else(Instant::now);
+                    let outcome = self.beat(&mut known, since.elapsed() > GONE_AFTER).await;
+                    answered = outcome.is_ok().then_some(since);
+                    outcome
                 }
                 Ok(()) = own.changed() => Ok(Heard::Yes),
                 Ok(()) = reported.changed() => self.listen(&known).await.map(|()| Heard::Yes),
@@ -111,8 +116,9 @@ impl Pulse {
         }
     }
 
-    /// Says that this node is there, and looks who else is.
-    async fn beat(&self, known: &mut Known) -> Result<Heard, StoreError> {
+    /// Says that this node is there, and looks who else is. Nodes are forgotten only if there has been an answer for as
+    /// long as they have been silent: after an outage all of them have been, and each comes back in its own time.
+    async fn beat(&self, known: &mut Known, forget: bool) -> Result<Heard, StoreError> {
         let record = NodeRecord {
             node: self.node.clone(),
             incarnation: self.incarnation,
@@ -126,8 +132,11 @@ impl Pulse {
         }
         let members = self.membership.members().await?;
         let alive: Vec<&NodeRecord> = members.iter().filter(|m| m.alive).map(|m| &m.record).collect();
-        self.board.keep(|node| *node == self.node || alive.iter().any(|record| record.node == *node));
-        known.retain(|node, _| alive.iter().any(|record| record.node == *node));
+        let is_alive = |node: &Name| alive.iter().any(|record| record.node == *node);
+        if forget {
+            self.board.keep(|node| *node == self.node || is_alive(node));
+            known.retain(|node, _| is_alive(node));
+        }
         for record in &alive {
             // Its report may not have come yet, or be that of the process before it, which may have served more; until
             // it comes the beat says it, if a little late.
@@ -136,7 +145,9 @@ impl Pulse {
                 self.board.publish(&record.node, record.revision, Vec::new());
             }
         }
-        if let Some(links) = &self.links {
+        if let Some(links) = &self.links
+            && known.keys().all(is_alive)
+        {
             let member = |record: &&NodeRecord| {
                 let address = record.address.clone()?;
                 let incarnation = Incarnation(record.incarnation);

@@ -97,7 +97,8 @@ impl Connection for Params {
 /// A definition of this kind.
 pub fn definition(id: DefId, value: u64, need: Option<&DefId>, enabled: bool) -> Definition {
     let needs: Vec<String> = need.iter().map(ToString::to_string).collect();
-    let Ok(Value::Object(params)) = serde_json::to_value(Params { value, needs, probes: value % 3 == 0 })
+    let Ok(Value::Object(params)) =
+        serde_json::to_value(Params { value, needs, probes: value.is_multiple_of(3) })
     else {
         panic!("parameters are an object")
     };
