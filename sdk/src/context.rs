@@ -140,6 +140,11 @@ impl Context {
         }
     }
 
+    /// The running security definitions that make tokens, in the order of their names.
+    pub fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        self.0.engine.issuers()
+    }
+
     /// Calls another service and waits for its answer, within this deadline.
     ///
     /// # Errors
