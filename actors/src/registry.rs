@@ -4,23 +4,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use config::{
-    About, Catalog, Checked, Clash, Clear, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Pointer,
-    Revision, Rules,
+    About, Catalog, Checked, Clash, Clear, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params,
+    Pointer, Revision, Rules,
 };
 use sdk::Service;
 use serde_json::Value;
 
 use crate::kind::{AnyKind, tag_of};
 use crate::routes::Mount;
-use crate::security::jwt::Jwt;
 use crate::{channel, check, connection, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
+    &security::any_of::AnyOf,
     &security::api_key::ApiKey,
     &security::basic::Basic,
     &security::bearer::Bearer,
     &security::jwt::Jwt,
+    &security::mtls::Mtls,
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
     &service::native::Native,
@@ -62,8 +63,10 @@ impl Registry {
     pub fn new(kinds: &[&'static dyn AnyKind], services: &[&'static dyn Service]) -> Result<Self, Fault> {
         let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
         let (implicit, implicit_ids) = (BTreeMap::new(), BTreeSet::new());
-        let mut registry = Self { kinds, services: Arc::default(), implicit, implicit_ids, log_in: Vec::new() };
-        registry.log_in = service::jwt::channels().into_iter().map(log_in_channel).collect::<Result<_, _>>()?;
+        let mut registry =
+            Self { kinds, services: Arc::default(), implicit, implicit_ids, log_in: Vec::new() };
+        registry.log_in =
+            service::jwt::channels().into_iter().map(log_in_channel).collect::<Result<_, _>>()?;
         registry.with(SERVICES.iter().chain(services).map(|service| service::native::compiled(*service)))
     }
 
@@ -115,11 +118,15 @@ impl Registry {
         for (id, definition) in &self.implicit {
             wanted.definitions.entry(id.clone()).or_insert_with(|| definition.clone());
         }
-        let tokens = |definition: &Arc<Definition>| definition.enabled && definition.kind == tag_of(&Jwt);
+        let tokens = |definition: &Arc<Definition>| {
+            definition.enabled && definition.kind == tag_of(&security::jwt::Jwt)
+        };
         if stored.definitions.values().any(tokens) {
             let enabled = stored.definitions.values().filter(|definition| definition.enabled);
             let taken: BTreeSet<&String> = enabled.flat_map(|definition| &definition.claims).collect();
-            for channel in self.log_in.iter().filter(|channel| !channel.claims.iter().any(|c| taken.contains(c))) {
+            for channel in
+                self.log_in.iter().filter(|channel| !channel.claims.iter().any(|c| taken.contains(c)))
+            {
                 wanted.definitions.entry(channel.id.clone()).or_insert_with(|| channel.clone());
             }
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::connection::Handle;
 use crate::engine::Engine;
-use crate::{Caller, Cid, Error, Request, Response, Result};
+use crate::{Caller, Cid, Error, Issuer, Request, Response, Result};
 
 /// Where a request came in.
 #[derive(Clone, PartialEq, Eq, Debug)]

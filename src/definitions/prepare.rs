@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use actors::Registry;
 use config::definition::SEALED_TEXT;
 use config::{
-    About, Catalog, Change, Checked, Clash, Clear, DefId, Definition, Draft, Fault, Faults, Keyring, Params, Place,
-    Revision, Rules as _, Want,
+    About, Catalog, Change, Checked, Clash, Clear, DefId, Definition, Draft, Fault, Faults, Keyring, Params,
+    Place, Revision, Rules as _, Want,
 };
 use serde_json::Value;
 

@@ -25,9 +25,7 @@ pub(crate) async fn keeps(here: &dyn Sessions, there: &dyn Sessions) {
         assert!(node.touch("b", LONG).await.expect("answers"), "only the one that was meant");
     }
     assert!(!there.close("a").await.expect("answers"));
-    let push = async {
-        while &*told.recv().await.expect("is told") != "a" {}
-    };
+    let push = async { while &*told.recv().await.expect("is told") != "a" {} };
     timeout(LONG, push).await.expect("in time");
 
     // It ends without use, and not before.

@@ -1,7 +1,8 @@
 //! Tokens: what is let in, what is refused, and how often the store is asked.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use base64::Engine as _;
 use chrono::TimeDelta;
 use config::StoreError;
 use config::sessions::Memory;
@@ -20,7 +21,6 @@ struct Counted {
     touched: AtomicUsize,
     away: AtomicBool,
 }
-use std::sync::atomic::AtomicBool;
 
 #[async_trait]
 impl Sessions for Counted {
@@ -82,7 +82,14 @@ fn head(authorization: &[&str]) -> HttpHead {
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
     }
     let (method, uri) = (http::Method::GET, "/".parse().expect("a URI"));
-    HttpHead { method, uri, headers, peer: ([127, 0, 0, 1], 1).into(), certificates: None, params: Vec::new() }
+    HttpHead {
+        method,
+        uri,
+        headers,
+        peer: ([127, 0, 0, 1], 1).into(),
+        certificates: None,
+        params: Vec::new(),
+    }
 }
 
 impl Kit {
@@ -121,7 +128,9 @@ async fn whoever_logs_in_is_let_in_with_the_token_and_nothing_of_it_can_be_read(
 #[tokio::test]
 async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
     let kit = kit();
-    for (user, password) in [("nobody", "hush"), ("wéb", "other"), ("", ""), ("wéb\nhush", ""), ("we\u{301}b", "hush")] {
+    for (user, password) in
+        [("nobody", "hush"), ("wéb", "other"), ("", ""), ("wéb\nhush", ""), ("we\u{301}b", "hush")]
+    {
         assert!(kit.tokens.log_in(user, password).await.expect("answers").is_none(), "{user:?} {password:?}");
     }
 }
@@ -131,7 +140,9 @@ async fn two_headers_and_other_schemes_are_refused() {
     let kit = kit();
     let token = kit.token().await;
     let right = format!("Bearer {token}");
-    for headers in [vec![&*right, &*right], vec!["Bearer x", &*right], vec![&*token], vec![], vec!["Basic eDp5"]] {
+    for headers in
+        [vec![&*right, &*right], vec!["Bearer x", &*right], vec![&*token], vec![], vec!["Basic eDp5"]]
+    {
         assert!(kit.tokens.check(&head(&headers)).await.is_err(), "{}", headers.len());
     }
     for wrong in [format!("{token} "), format!(" {token}"), format!("{token},{token}"), "x".repeat(1 << 20)] {
@@ -155,7 +166,15 @@ async fn a_token_of_another_cluster_or_definition_is_refused() {
 
 fn claims(kit: &Kit) -> Claims {
     let now = kit.tokens.now();
-    Claims { jti: "id".into(), sub: "wéb".into(), iss: "browsers".into(), iat: now, nbf: now, ttl: TTL, exp: None }
+    Claims {
+        jti: "id".into(),
+        sub: "wéb".into(),
+        iss: "browsers".into(),
+        iat: now,
+        nbf: now,
+        ttl: TTL,
+        exp: None,
+    }
 }
 
 #[tokio::test]
@@ -164,7 +183,8 @@ async fn no_other_algorithm_than_ours_is_taken_even_inside_the_right_seal() {
     let claims = claims(&kit);
     kit.store.open("id", Duration::from_secs(TTL)).await.expect("opens");
     let key = EncodingKey::from_secret(&[2; 32]);
-    let sealer = fernet::Fernet::new(&base64::engine::general_purpose::URL_SAFE.encode([1; 32])).expect("a key");
+    let sealer =
+        fernet::Fernet::new(&base64::engine::general_purpose::URL_SAFE.encode([1; 32])).expect("a key");
     let sealed = |jwt: &str| sealer.encrypt(jwt.as_bytes());
     let signed = |algorithm| jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).expect("a token");
     assert!(kit.shows(&sealed(&signed(Algorithm::HS256))).await.is_ok(), "the test makes what we make");
@@ -296,7 +316,9 @@ async fn the_cache_is_bounded() {
     for n in 0..40_000_u32 {
         let mut digest = [0; 32];
         digest[..4].copy_from_slice(&n.to_le_bytes());
-        kit.tokens.cache.put(digest, Known::new(Caller::vouch("x", "x", vec![]), claims(&kit), Instant::now()));
+        kit.tokens
+            .cache
+            .put(digest, Known::new(Caller::vouch("x", "x", vec![]), claims(&kit), Instant::now()));
     }
     assert_eq!(kit.tokens.cache.len(), 16 * 1024);
 }

@@ -78,7 +78,8 @@ impl FileSessions {
             Ok(rows.collect::<Result<_, _>>()?)
         };
         let rows = read().map_err(told)?;
-        let ends = rows.iter().filter_map(|(id, end)| Some((id.clone(), DateTime::from_timestamp_millis(*end)?)));
+        let ends =
+            rows.iter().filter_map(|(id, end)| Some((id.clone(), DateTime::from_timestamp_millis(*end)?)));
         let memory = Memory::with(clock, ends);
         let sessions = Self(Arc::new(Inner {
             memory,
@@ -206,7 +207,9 @@ mod tests {
         let sessions = open();
         assert!(!sessions.touch("kept", LONG).await.expect("answers"), "it has ended meanwhile");
         assert!(sessions.touch("prolonged", LONG).await.expect("answers"), "it was prolonged");
-        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(folder.path().join(FILE)).expect("is there"));
+        let mode = std::os::unix::fs::MetadataExt::mode(
+            &std::fs::metadata(folder.path().join(FILE)).expect("is there"),
+        );
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -65,9 +65,8 @@ pub(super) async fn wait(
     if let Some((id, _)) = closed.last() {
         id.clone_into(&mut places.closed);
     }
-    let session = |(_, mut fields): (String, HashMap<String, Vec<u8>>)| {
-        String::from_utf8(fields.remove("id")?).ok()
-    };
+    let session =
+        |(_, mut fields): (String, HashMap<String, Vec<u8>>)| String::from_utf8(fields.remove("id")?).ok();
     let closed = closed.into_iter().filter_map(session).collect();
     let receipts = found.contains_key(&keys.receipts());
     let entries = found.remove(&keys.log()).unwrap_or_default().into_iter().map(entry).collect();

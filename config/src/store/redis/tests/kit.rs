@@ -16,8 +16,8 @@ use super::super::{Redis, State};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::name::{Name, Revision};
-use crate::settings::StoreUrl;
 use crate::sessions::Sessions;
+use crate::settings::StoreUrl;
 use crate::store::{Change, CommitError, Entry, Note, Store, StoreError};
 
 /// Longer than anything takes on a busy machine.
