@@ -188,7 +188,8 @@ impl Pulse {
         }
         let (node, incarnation) = (self.node.clone(), self.incarnation);
         let report = Report { node, incarnation, revision: news.0, faults: news.1.clone() };
-        if said.as_ref().is_none_or(|(before, _)| *before < news.0) {
+        // A report whose answer is lost may have been heard: until one is answered, what the others see is not known.
+        if said.take().is_none_or(|(before, _)| before < news.0) {
             (self.nudge)(news.0);
         }
         let heard = self.membership.report(&report).await?;
