@@ -31,7 +31,8 @@ async fn status(node: &TestNode, head: &[u8]) -> u16 {
 async fn two_headers_folded_lines_and_a_megabyte_let_nobody_in() {
     let node = TestNode::start().await;
     node.apply(
-        "security:
+        "
+        security:
         - {name: b, type: basic, username: 'clérk', password: hush}
         - {name: k, type: api-key, key: hush}
         - {name: j, type: jwt, username: web, password: hush}
