@@ -75,7 +75,8 @@ async fn two_headers_folded_lines_and_a_megabyte_let_nobody_in() {
     for headers in &refused {
         for path in ["/b", "/any"] {
             let status = status(&node, &request(path, headers)).await;
-            assert!([400, 401].contains(&status), "{status} for {headers:?}");
+            // What is no HTTP at all may be cut off without a word.
+            assert!([0, 400, 401].contains(&status), "{status} for {headers:?}");
         }
     }
     for headers in
