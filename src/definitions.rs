@@ -2,6 +2,7 @@
 
 mod diff;
 mod error;
+mod inspect;
 mod prepare;
 
 #[cfg(test)]
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 
 pub use self::diff::{Changed, Field, What};
 pub use self::error::Refused;
-use self::prepare::{Prepared, Wish};
+use self::prepare::{Found, Prepared, Wish};
 
 /// How often a change is checked and tried anew because somebody else was faster.
 const ATTEMPTS: usize = 30;
@@ -126,7 +127,8 @@ impl Definitions {
         options: Options,
         note: Note,
     ) -> Result<Outcome, Refused> {
-        let Bundle { drafts, faults } = bundle.into();
+        let Bundle { drafts, mut faults } = bundle.into();
+        let found = self.inspect(&drafts, &mut faults).await?;
         let kept: BTreeSet<&DefId> = drafts.iter().map(|draft| &draft.id).collect();
         let wish = |current: &Catalog| {
             let mut delete = BTreeSet::new();
@@ -134,7 +136,7 @@ impl Definitions {
                 delete.extend(current.definitions.keys().cloned());
                 delete.retain(|id| !kept.contains(id));
             }
-            Ok(Wish { drafts: drafts.clone(), delete, faults: faults.clone() })
+            Ok(Wish { drafts: drafts.clone(), delete, faults: faults.clone(), found: found.clone() })
         };
         self.change(&options, note, wish).await
     }
@@ -166,15 +168,16 @@ impl Definitions {
         let place = Place { source: Some(format!("revision {revision}")), position: None };
         let wish = |current: &Catalog| {
             let same = |d: &Definition| current.get(&d.id).is_some_and(|now| now.same_as(d));
-            let mut drafts = Vec::new();
+            let (mut drafts, mut found) = (Vec::new(), Found::new());
             for definition in then.definitions.values().filter(|d| !same(d)) {
                 let params = self.keyring.open(&definition.params)?;
                 let (id, kind, enabled) =
                     (definition.id.clone(), definition.kind.clone(), definition.enabled);
+                found.insert(id.clone(), Some(inspect::held(definition)));
                 drafts.push(Draft { id, kind, enabled, params, place: place.clone() });
             }
             let gone = current.definitions.keys().filter(|id| then.get(id).is_none());
-            Ok(Wish { drafts, delete: gone.cloned().collect(), faults: Vec::new() })
+            Ok(Wish { drafts, delete: gone.cloned().collect(), faults: Vec::new(), found })
         };
         self.change(&options, note, wish).await
     }
@@ -309,9 +312,12 @@ impl Definitions {
     }
 
     fn stored<'c>(&self, current: &'c Catalog, id: &DefId) -> Result<&'c Arc<Definition>, Refused> {
-        current.get(id).ok_or_else(|| Refused::NotFound {
-            id: id.clone(),
-            compiled_in: config::Rules::implicit(&*self.registry).contains(id),
+        current.get(id).ok_or_else(|| {
+            let wanted = self.registry.with_implicit(current);
+            let package =
+                wanted.get(id).and_then(|d| d.needs.iter().find(|n| n.family == Family::Package).cloned());
+            let compiled_in = package.is_none() && wanted.get(id).is_some();
+            Refused::NotFound { id: id.clone(), compiled_in, package }
         })
     }
 }

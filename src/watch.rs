@@ -60,7 +60,7 @@ async fn watch(app: App, folder: PathBuf) {
 /// Applies what is there; what is wrong goes to the log, and is tried again when a file changes.
 async fn apply(app: &App, paths: &[PathBuf; 1]) {
     let of = paths.clone();
-    let read = move || bundle::read_paths(&of).filled(&env_var);
+    let read = move || bundle::read_paths(&of).filled(&env_var).with_sources();
     let outcome = match tokio::task::spawn_blocking(read).await {
         Ok(bundle) => {
             let note = Note { author: "zeugma start".into(), reason: Some("--watch".into()) };
