@@ -135,8 +135,15 @@ impl Checking<'_> {
         if self.found.values().any(Option::is_none) {
             found.retain(|clash| !matches!(&clash.about, About::Need(id) if id.family == Family::Service));
         }
+        let there = self.registry.with_implicit(self.current);
         let place = |Clash { id, about, fault }: Clash| {
             let fault = match &about {
+                About::Need(gone) if self.current.get(gone).is_none() && there.get(gone).is_some() => {
+                    let from = there.get(gone).and_then(|d| d.needs.first()).map(ToString::to_string);
+                    let from = from.unwrap_or_else(|| "its package".into());
+                    Fault::new("", format!("refers to {gone}, which would go from {from}"))
+                        .hint(format!("keep the service, or let {id} refer to another one first"))
+                }
                 About::Need(gone) if candidate.delete.contains(gone) => {
                     Fault::new("", format!("refers to {gone}, which would be deleted"))
                         .hint(format!("delete {id} too, or let it refer to another {}", gone.family))

@@ -1,17 +1,16 @@
 //! Python packages: files of Python whose services are deployed while the node runs.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use config::sources::{MAX_FILES, MAX_TOTAL};
-use config::{Claim, DefId, Definition, Family, Fault, KindTag, Name, Size};
+use config::sources::{Files, MAX_FILES, MAX_TOTAL};
+use config::{Claim, DefId, Definition, Fault, Name, Size};
 use schemars::JsonSchema;
 use sdk::{Error, Result, Service};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::kind::{Kind, Start};
@@ -21,7 +20,7 @@ use crate::registry::Registry;
 use crate::service;
 
 /// The type of the kind, within its family.
-const TYPE: &str = "python";
+pub const TYPE: &str = "python";
 
 /// Files of Python with services in them. `zeugma deploy` makes one of a file or a folder.
 ///
@@ -32,7 +31,7 @@ const TYPE: &str = "python";
 pub struct Params {
     /// The files: path to content. Those that end in `.py` are imported; the others are there to be read.
     #[serde(deserialize_with = "files")]
-    files: BTreeMap<String, String>,
+    files: Files,
     /// The Python to run it with, such as that of a virtual environment, at the same path on every node; left out: that
     /// of the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,11 +48,11 @@ pub struct Params {
 }
 
 /// People write the paths of files in a bundle, and there is one who reads them; a node is sent what is in them.
-fn files<'de, D: serde::Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
+fn files<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Files, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Given {
-        Read(BTreeMap<String, String>),
+        Read(Files),
         #[allow(dead_code, reason = "only to tell it apart")]
         Paths(Vec<String>),
         #[allow(dead_code, reason = "only to tell it apart")]
@@ -79,7 +78,7 @@ impl Kind for PythonPackage {
     fn example() -> Params {
         let text = "from zeugma import Service\n\nclass Hello(Service):\n    def handle(self):\n        \
                     self.response.payload = 'hello'\n";
-        let files = BTreeMap::from([("hello.py".to_owned(), text.to_owned())]);
+        let files = Files::from([("hello.py".to_owned(), text.to_owned())]);
         Params { files, python: None, workers: NonZeroU16::new(2), threads: None, memory: None }
     }
 
@@ -147,7 +146,7 @@ impl Params {
 }
 
 /// A short text that is the same for the same files only.
-pub fn digest(files: &BTreeMap<String, String>) -> String {
+pub fn digest(files: &Files) -> String {
     let mut hash = Sha256::new();
     for (path, text) in files {
         for part in [path, text] {
@@ -158,15 +157,11 @@ pub fn digest(files: &BTreeMap<String, String>) -> String {
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The files of a stored package.
-pub fn files_of(definition: &Definition) -> BTreeMap<String, String> {
-    let params = definition.params.masked();
-    params.get("files").and_then(|files| serde_json::from_value(files.clone()).ok()).unwrap_or_default()
-}
-
-/// Whether a definition is a Python package.
-pub fn is_package(kind: &KindTag) -> bool {
-    *kind == KindTag::new(Family::Package, TYPE)
+/// The files of a stored package, and its other parameters.
+pub fn files_of(definition: &Definition) -> (Files, Map<String, Value>) {
+    let mut params = definition.params.masked();
+    let files = params.shift_remove("files").and_then(|files| serde_json::from_value(files).ok());
+    (files.unwrap_or_default(), params)
 }
 
 /// A path that would lead out of the package, or that no file can have.
