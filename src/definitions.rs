@@ -3,6 +3,7 @@
 mod diff;
 mod error;
 mod inspect;
+mod over;
 mod prepare;
 mod read;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use actors::{package, service};
 use cluster::receipt::Served;
 use config::sources::{Files, MAX_TOTAL};
-use config::{Clear, DefId, Definition, Draft, Family, Fault, KindTag, Name, Place};
+use config::{DefId, Definition, Family, Fault, KindTag, Name};
 use http::header::CONTENT_TYPE;
 use sdk::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
@@ -47,15 +47,8 @@ pub(super) async fn put(call: Call) -> Result<Outcome, Failure> {
         let file = format!("{}{PYTHON}", id.name.as_str().rsplit('/').next().unwrap_or_default());
         with_files(Map::new(), Files::from([(file, call.text()?)]))
     };
-    let current = call.app.definitions.store.load().await.map_err(Refused::from)?;
-    let (mut params, mut enabled) = (Map::new(), true);
-    let mut kind = KindTag::new(Family::Package, package::python::TYPE);
-    if let Some(there) = current.get(&id) {
-        params = call.app.definitions.keyring.open(&there.params).map_err(Refused::from)?.0;
-        (kind, enabled) = (there.kind.clone(), there.enabled);
-    }
-    params.extend(given);
-    let draft = Draft { id, kind, enabled, params: Clear(params), place: Place::default() };
+    let kind = KindTag::new(Family::Package, package::python::TYPE);
+    let draft = call.app.definitions.over(id, kind, given).await?;
     Ok(call.app.definitions.apply(vec![draft], options, note).await?)
 }
 
