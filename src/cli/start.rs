@@ -42,7 +42,7 @@ pub(super) struct Start {
     /// A bundle, or a folder of them, to apply once the node serves
     #[arg(long, value_name = "FILE|DIR")]
     apply: Vec<PathBuf>,
-    /// A folder whose bundles are applied whenever they change
+    /// A folder whose bundles are applied, and whose files of Python are deployed, whenever they change
     #[arg(long, value_name = "DIR")]
     watch: Option<PathBuf>,
     /// A file of settings: TOML, such as listen = "127.0.0.1:8080"

@@ -109,7 +109,8 @@ impl Kind for PythonPackage {
     }
 
     async fn inspect(id: &DefId, params: Params, registry: &Registry) -> Result<Vec<Claim>, Vec<Fault>> {
-        let Some(runtime) = &registry.python else { return Ok(Vec::new()) };
+        // Without Python nobody knows, so nothing is said.
+        let Some(runtime) = &registry.python else { return Err(Vec::new()) };
         let declared = runtime.inspect(&params.source(&id.name)).await.map_err(|error| vec![told(error)])?;
         let mut faults = Vec::new();
         let mut claims = Vec::new();
