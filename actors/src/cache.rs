@@ -66,7 +66,7 @@ struct Named {
 ///
 /// # Errors
 /// If it is asked in a way that is not understood; what the cache says.
-pub async fn ask(
+pub(crate) async fn ask(
     ctx: &Context,
     cache: &str,
     verb: &str,
