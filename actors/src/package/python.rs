@@ -119,8 +119,11 @@ impl Kind for PythonPackage {
         let declared = match tokio::time::timeout(IMPORT_LIMIT, runtime.inspect(&source)).await {
             Ok(declared) => declared.map_err(|error| vec![told(error)])?,
             Err(_) => {
-                let fault = Fault::new("files", format!("importing them has not ended within {IMPORT_LIMIT:?}"));
-                return Err(vec![fault.hint("a module is to define things, and services are to do the work")]);
+                let fault =
+                    Fault::new("files", format!("importing them has not ended within {IMPORT_LIMIT:?}"));
+                return Err(vec![
+                    fault.hint("a module is to define things, and services are to do the work"),
+                ]);
             }
         };
         let mut faults = Vec::new();
