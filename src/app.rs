@@ -118,7 +118,10 @@ impl Node {
         let registry = Arc::new(registry.map_err(|e| setup("services", &e))?);
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let tasks = Tasks::default();
-        let live = Live::new(tasks.clone(), clock.clone());
+        let mut live = Live::new(tasks.clone(), clock.clone());
+        if let Some(redis) = &redis {
+            live = live.with_caches(redis.clone());
+        }
         let board = Arc::new(Board::default());
         let definitions = Definitions { store: store.clone(), registry: registry.clone(), keyring, board };
         let managed = management.begin(&definitions);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::cache::Cache;
 use crate::connection::Handle;
 use crate::engine::Engine;
 use crate::{Caller, Cid, Error, Request, Response, Result};
@@ -140,6 +141,14 @@ impl Context {
         }
     }
 
+    /// A cache of the cluster, by its name; [`crate::cache::DEFAULT`] is the one that most services use.
+    ///
+    /// # Errors
+    /// If there are no caches here.
+    pub fn cache(&self, name: &str) -> Result<Cache> {
+        Ok(Cache::new(self.0.engine.caching()?, name))
+    }
+
     /// Calls another service and waits for its answer, within this deadline.
     ///
     /// # Errors
@@ -173,7 +182,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// A log whose lines carry the cid and the service: those of the span that every call runs in.
+/// A log whose lines carry the cid and the service: those of the [`Call`](crate::call::Call) it runs in.
 #[derive(Clone, Copy, Debug)]
 pub struct Logger<'a>(PhantomData<&'a Context>);
 
