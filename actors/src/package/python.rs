@@ -111,7 +111,7 @@ impl Kind for PythonPackage {
     async fn inspect(id: &DefId, params: Params, registry: &Registry) -> Result<Vec<Claim>, Vec<Fault>> {
         // Without Python nobody knows, so nothing is said.
         let Some(runtime) = &registry.python else { return Err(Vec::new()) };
-        let declared = runtime.inspect(&params.source(&id.name)).await.map_err(|error| vec![told(error)])?;
+        let declared = runtime.inspect(&params.source(&id.name), params.python.as_deref()).await.map_err(|error| vec![told(error)])?;
         let mut faults = Vec::new();
         let mut claims = Vec::new();
         for service in declared {

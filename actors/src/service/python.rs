@@ -69,6 +69,10 @@ impl Service for Packaged {
         self.service.info()
     }
 
+    fn reads_json(&self) -> bool {
+        self.service.reads_json()
+    }
+
     async fn call(&self, ctx: &Context, request: Request) -> Result<Response> {
         self.service.call(ctx, request).await
     }
