@@ -2,7 +2,9 @@
 
 import datetime as dt
 import time
-from zoneinfo import ZoneInfo
+
+#: Seconds since 1970; tests put another source in its place.
+present = time.time
 
 _LETTERS = (('YYYY', '%Y'), ('MM', '%m'), ('DD', '%d'), ('HH', '%H'), ('mm', '%M'), ('ss', '%S'), ('YY', '%y'))
 
@@ -16,19 +18,19 @@ def pattern(text):
 
 
 class Time:
-    """`self.time`. Another source of the present can be set, as tests do."""
-
-    def __init__(self, now=time.time):
-        self._now = now
+    """`self.time`."""
 
     def utcnow(self, format='YYYY-MM-DDTHH:mm:ss', needs_format=True):
         """The time in UTC, as text or, without format, as a datetime."""
-        return self._shown(dt.datetime.fromtimestamp(self._now(), dt.timezone.utc).replace(tzinfo=None), format, needs_format)
+        return self._shown(dt.datetime.fromtimestamp(present(), dt.timezone.utc).replace(tzinfo=None), format, needs_format)
 
     def now(self, format='YYYY-MM-DDTHH:mm:ss', tz=None, needs_format=True, delta=None):
         """The local time, or that of a zone such as Europe/London."""
-        zone = ZoneInfo(tz) if isinstance(tz, str) and tz != 'local' else tz if not isinstance(tz, str) else None
-        moment = dt.datetime.fromtimestamp(self._now(), zone)
+        zone = tz
+        if isinstance(tz, str):
+            from zoneinfo import ZoneInfo
+            zone = None if tz == 'local' else ZoneInfo(tz)
+        moment = dt.datetime.fromtimestamp(present(), zone)
         return self._shown(moment + delta if delta else moment, format, needs_format)
 
     def _shown(self, moment, format, needs_format):
@@ -63,4 +65,4 @@ class Time:
 
     def timestamp(self):
         """Seconds since 1970."""
-        return self._now()
+        return present()

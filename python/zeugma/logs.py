@@ -54,7 +54,8 @@ class Logs:
             return
         self.worker.enter(invocation)
         try:
-            writer.send(frame)
+            writer.queue.append(frame)
+            self.worker.threads.kick()
         finally:
             self.worker.leave(invocation)
 

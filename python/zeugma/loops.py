@@ -31,7 +31,7 @@ class Loop:
     def main(self):
         """Runs the loop here and reads the socket in it."""
         self.loop.add_reader(self.worker.sock.fileno(), self._read)
-        self.loop.call_soon(self._read)
+        self.loop.call_soon(self._take_messages)
         self._run()
 
     def _run(self):
@@ -39,10 +39,18 @@ class Loop:
         self.loop.run_forever()
 
     def _read(self):
+        try:
+            if not self.worker.reader.fill(MSG_DONTWAIT):
+                os._exit(0)
+        except BlockingIOError:
+            return
+        self._take_messages()
+
+    def _take_messages(self):
         worker = self.worker
-        reader, plans, invoke = worker.reader, worker.plans, wire.INVOKE
+        next_message, plans, invoke = worker.reader.next, worker.plans, wire.INVOKE
         while True:
-            message = reader.next()
+            message = next_message()
             if message is None:
                 break
             kind, number, header, body = message
@@ -55,12 +63,10 @@ class Loop:
                     self._begin(Invocation(number, header, body, plan))
             else:
                 worker.take(kind, number, header, body)
-        try:
-            if not reader.fill(MSG_DONTWAIT):
-                os._exit(0)
-        except BlockingIOError:
-            return
-        self.loop.call_soon(self._read)
+        # The loop runs what was called first, so this comes after the first step of each new task.
+        if not self.flushing:
+            self.flushing = True
+            self.loop.call_soon(self._flush)
 
     def _begin(self, invocation):
         if _EAGER:

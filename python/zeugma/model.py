@@ -156,7 +156,7 @@ class ListOf(Element):
             try:
                 out.append(act(item))
             except Wrong as wrong:
-                wrong.at = f'[{index}]{wrong.at}'
+                wrong.at = f'/{index}{wrong.at}'
                 raise
         return out
 

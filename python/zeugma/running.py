@@ -23,7 +23,7 @@ class Invocation:
     """One request for one service."""
 
     __slots__ = ('number', 'header', 'body', 'plan', 'cid', 'runner', 'task', 'done', 'cancelled',
-                 'shield', 'struck')
+                 'shield', 'struck', 'errors')
 
     def __init__(self, number, header, body, plan):
         self.number = number
@@ -37,6 +37,7 @@ class Invocation:
         self.cancelled = None
         self.shield = 0
         self.struck = False
+        self.errors = None
 
 
 def _hooks(plan, invocation, names, when):
@@ -170,6 +171,8 @@ def _said(how, response):
 
 def failed(invocation, error):
     """The frames of an error."""
+    if invocation.errors is not None:
+        invocation.errors.append(error)
     if isinstance(error, Cancelled) or invocation.cancelled:
         reason = invocation.cancelled or error.reason
         kind = 'timeout' if 'deadline' in reason or 'time' in reason else 'cancelled'

@@ -162,7 +162,7 @@ class Shape:
         faults = []
         many = self.many or self.repeated
         if isinstance(value, (list, tuple)) or hasattr(value, '__next__'):
-            out = [self._one(item, f'[{index}]', faults) for index, item in enumerate(value)]
+            out = [self._one(item, f'/{index}', faults) for index, item in enumerate(value)]
         else:
             out = self._one(value, '', faults)
             if many and not faults:

@@ -86,7 +86,7 @@ class DictList(Dict):
             try:
                 super().read(item)
             except Wrong as wrong:
-                wrong.at = f'[{index}]{wrong.at}'
+                wrong.at = f'/{index}{wrong.at}'
                 raise
         return list(value)
 

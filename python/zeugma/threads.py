@@ -2,8 +2,9 @@
 costs more than most services take. A leader that waits or takes long hands the lead to another thread."""
 
 import os
-import threading
+import sys
 import time
+import traceback
 from _thread import allocate_lock, get_ident, start_new_thread
 
 from . import wire
@@ -48,6 +49,7 @@ class Threads:
         self.waiting = 0
         self.waiting_lock = allocate_lock()
         self.leader = None
+        self.reading = False
         self.parked = True
         self.park = allocate_lock()
         self.park.acquire()
@@ -75,8 +77,12 @@ class Threads:
 
     def _born(self, runner):
         runner.ident = get_ident()
-        threading.current_thread()
-        self._live(runner)
+        try:
+            self._live(runner)
+        except BaseException:
+            # Without this thread the worker might read no more; another worker is better than that.
+            traceback.print_exc(file=sys.__stderr__)
+            os._exit(71)
 
     def _wake(self, lead):
         try:
@@ -104,6 +110,20 @@ class Threads:
             except IndexError:
                 return
             self._execute(invocation, runner)
+            self.kick()
+
+    def _fill(self):
+        """Waits for more to read, after what is to be sent is sent."""
+        self.reading = True
+        if self.writer.queue:
+            self.writer.flush()
+        if not self.reader.fill():
+            os._exit(0)
+        self.reading = False
+
+    def kick(self):
+        """What is queued is sent: by the leader when it has read what there is, or, if it waits for more, here."""
+        if self.reading:
             self.writer.flush()
 
     def _lead(self, runner):
@@ -121,11 +141,8 @@ class Threads:
             else:
                 message = next_message()
                 if message is None:
-                    if queue:
-                        flush()
                     since = 0.0
-                    if not reader.fill():
-                        os._exit(0)
+                    self._fill()
                     continue
                 kind, number, header, body = message
                 if kind != invoke:
@@ -148,7 +165,7 @@ class Threads:
             try:
                 baton.pop()
             except IndexError:
-                flush()
+                self.kick()
                 return
             now = clock()
             if not since:
@@ -193,7 +210,9 @@ class Threads:
                 leading = True
             except IndexError:
                 pass
-        self.writer.send_all(frames)
+        self.writer.queue.extend(frames)
+        if not leading:
+            self.kick()
         if leading and self._read_until(waiter, runner):
             return
         with self.waiting_lock:
@@ -212,9 +231,7 @@ class Threads:
         while waiter.answer is None:
             message = reader.next()
             if message is None:
-                self.writer.flush()
-                if not reader.fill():
-                    os._exit(0)
+                self._fill()
                 continue
             kind, number, header, body = message
             if kind != wire.INVOKE:

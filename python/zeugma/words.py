@@ -3,8 +3,8 @@
 import datetime as dt
 import os
 import re
-import secrets
 
+from . import clock
 from .plan import uncamel
 from .simpleio import Input
 
@@ -141,7 +141,7 @@ def fs_safe_now(now=None):
 
 def utcnow(*_):
     """The time in UTC, without an offset."""
-    return dt.datetime.now(dt.timezone.utc).replace(tzinfo=None)
+    return dt.datetime.fromtimestamp(clock.present(), dt.timezone.utc).replace(tzinfo=None)
 
 
 datetime_utcnow = utcnow
@@ -149,7 +149,7 @@ datetime_utcnow = utcnow
 
 def utcnow_as_ms(*_):
     """Milliseconds since 1970."""
-    return int(dt.datetime.now(dt.timezone.utc).timestamp() * 1000)
+    return int(clock.present() * 1000)
 
 
 def slugify(value):
@@ -177,6 +177,7 @@ def pprint(value):
 
 def generate_secret(*_, **__):
     """A random text nobody guesses."""
+    import secrets
     return secrets.token_urlsafe(32)
 
 

@@ -14,7 +14,6 @@ from .errors import Cancelled
 from .links import AwaitingLink, BlockingLink
 from .loading import load
 from .logs import Logs
-from .loops import Loop
 from .service import Server
 from .threads import Threads
 
@@ -60,6 +59,8 @@ class Worker:
         kinds = {plan.is_async for plan in self.plans.values()}
         self.threads = Threads(self, int(welcome.get('threads') or 32))
         if True in kinds:
+            # Imported here, since workers without coroutines are a quarter smaller without it.
+            from .loops import Loop
             self.loops = Loop(self)
             if False not in kinds:
                 self.loops.main()
@@ -189,8 +190,6 @@ def loaded(number, answer):
 
 def prepare():
     """What all workers share is done before they are forked."""
-    import asyncio  # noqa: F401
-    import concurrent.futures.thread  # noqa: F401
     from . import aliases
     aliases.install()
     threading.stack_size(2 * 1024 * 1024)

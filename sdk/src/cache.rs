@@ -134,6 +134,30 @@ impl Cache {
         Ok(keys)
     }
 
+    /// Those of the items of these keys that are there, as they were put in.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub async fn get_all(&self, keys: &[String]) -> Result<Vec<(String, Vec<u8>)>> {
+        self.caching.values(&self.name, keys).await
+    }
+
+    /// Takes the items of these keys out; how many were there.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub async fn delete_all(&self, keys: &[String]) -> Result<usize> {
+        self.caching.delete(&self.name, keys).await
+    }
+
+    /// Lets the items of these keys end when `ttl` is over, or not by themselves; how many were there.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub async fn expire_all(&self, keys: &[String], ttl: Option<Duration>) -> Result<usize> {
+        self.caching.expire(&self.name, keys, ttl).await
+    }
+
     /// These items, by key.
     ///
     /// # Errors

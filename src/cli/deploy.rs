@@ -166,7 +166,7 @@ impl Deploy {
 
 impl Undeploy {
     pub(super) async fn run(self) -> Result<Exit, Stop> {
-        // What is there by this very name is meant first, and a file only then: a name may hold a dot.
+        // A name may hold a dot, so only what looks like a file is taken for one.
         let path = PathBuf::from(&self.package);
         let stem = sources::package_name(&path).filter(|_| self.package.ends_with(".py") || path.is_dir());
         let name = stem.unwrap_or(self.package);

@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use config::sources::{Files, MAX_FILES, MAX_TOTAL};
@@ -21,6 +22,9 @@ use crate::service;
 
 /// The type of the kind, within its family.
 pub const TYPE: &str = "python";
+
+/// How long the import of all files may take.
+const IMPORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Files of Python with services in them. `zeugma deploy` makes one of a file or a folder.
 ///
@@ -111,7 +115,14 @@ impl Kind for PythonPackage {
     async fn inspect(id: &DefId, params: Params, registry: &Registry) -> Result<Vec<Claim>, Vec<Fault>> {
         // Without Python nobody knows, so nothing is said.
         let Some(runtime) = &registry.python else { return Err(Vec::new()) };
-        let declared = runtime.inspect(&params.source(&id.name), params.python.as_deref()).await.map_err(|error| vec![told(error)])?;
+        let source = params.source(&id.name);
+        let declared = match tokio::time::timeout(IMPORT_LIMIT, runtime.inspect(&source, params.python.as_deref())).await {
+            Ok(declared) => declared.map_err(|error| vec![told(error)])?,
+            Err(_) => {
+                let fault = Fault::new("files", format!("importing them has not ended within {IMPORT_LIMIT:?}"));
+                return Err(vec![fault.hint("a module is to define things, and services are to do the work")]);
+            }
+        };
         let mut faults = Vec::new();
         let mut claims = Vec::new();
         for service in declared {

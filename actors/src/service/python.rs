@@ -2,6 +2,7 @@
 //! to switch it off.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -63,7 +64,6 @@ struct Packaged {
     _package: Arc<Running>,
 }
 
-#[async_trait]
 impl Service for Packaged {
     fn info(&self) -> ServiceInfo {
         self.service.info()
@@ -73,8 +73,18 @@ impl Service for Packaged {
         self.service.reads_json()
     }
 
-    async fn call(&self, ctx: &Context, request: Request) -> Result<Response> {
-        self.service.call(ctx, request).await
+    /// Written out, so that the future of the service is handed on as it is, without another one around it.
+    fn call<'s, 'c, 'f>(
+        &'s self,
+        ctx: &'c Context,
+        request: Request,
+    ) -> Pin<Box<dyn Future<Output = Result<Response>> + Send + 'f>>
+    where
+        's: 'f,
+        'c: 'f,
+        Self: 'f,
+    {
+        self.service.call(ctx, request)
     }
 }
 

@@ -25,6 +25,9 @@ fn a_file_that_does_not_import_leaves_the_old_version_and_says_where_it_is_wrong
         assert!(said.err.contains("there is 1 fault; nothing was changed"), "{what}: {said:?}");
         assert_eq!(node.curl("/hello").send().text(), "one");
     }
+    node.write("hello.py", "while True:\n    pass\n");
+    let said = node.run(&["deploy", "hello.py"]);
+    assert!(said.code == 1 && said.err.contains("importing them has not ended within 10s"), "{said:?}");
     node.write("hello.py", &hello("two"));
     node.good(&["deploy", "hello.py"]);
     assert_eq!(node.curl("/hello").send().text(), "two");
