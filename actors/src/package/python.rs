@@ -116,11 +116,19 @@ impl Kind for PythonPackage {
         // Without Python nobody knows, so nothing is said.
         let Some(runtime) = &registry.python else { return Err(Vec::new()) };
         let source = params.source(&id.name);
-        let declared = match tokio::time::timeout(IMPORT_LIMIT, runtime.inspect(&source, params.python.as_deref())).await {
+        let declared = match tokio::time::timeout(
+            IMPORT_LIMIT,
+            runtime.inspect(&source, params.python.as_deref()),
+        )
+        .await
+        {
             Ok(declared) => declared.map_err(|error| vec![told(error)])?,
             Err(_) => {
-                let fault = Fault::new("files", format!("importing them has not ended within {IMPORT_LIMIT:?}"));
-                return Err(vec![fault.hint("a module is to define things, and services are to do the work")]);
+                let fault =
+                    Fault::new("files", format!("importing them has not ended within {IMPORT_LIMIT:?}"));
+                return Err(vec![
+                    fault.hint("a module is to define things, and services are to do the work"),
+                ]);
             }
         };
         let mut faults = Vec::new();

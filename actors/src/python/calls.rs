@@ -120,7 +120,9 @@ async fn answer(ctx: &Context, call: &Call, body: Bytes) -> Result<Answer> {
             "http" => http(&ctx.connection::<Http>(name)?, call, body).await,
             "service" => service(ctx, name, call, body).await,
             "cache" => crate::cache::ask(ctx, name, &call.op, Value::Object(call.kw.clone()), body).await,
-            kind => Err(Error::invalid(format!("services in Python have no connections of kind {kind:?} yet"))),
+            kind => {
+                Err(Error::invalid(format!("services in Python have no connections of kind {kind:?} yet")))
+            }
         }
     };
     match limit {
@@ -171,8 +173,8 @@ async fn http(http: &Http, call: &Call, body: Bytes) -> Result<Answer> {
         _ => return Err(call.unknown()),
     }
     let method = call.text("method")?;
-    let method =
-        Method::from_bytes(method.as_bytes()).map_err(|_| Error::invalid(format!("{method:?} is no verb")))?;
+    let method = Method::from_bytes(method.as_bytes())
+        .map_err(|_| Error::invalid(format!("{method:?} is no verb")))?;
     let mut draft = http.request(method);
     if let Some(path) = call.kw.get("path").and_then(Value::as_str) {
         draft = draft.path(path);

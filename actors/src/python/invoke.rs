@@ -89,7 +89,8 @@ struct Headers<'a>(&'a HeaderMap);
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.keys().map(|name| {
-            let mut values = self.0.get_all(name).iter().map(HeaderValue::as_bytes).map(String::from_utf8_lossy);
+            let mut values =
+                self.0.get_all(name).iter().map(HeaderValue::as_bytes).map(String::from_utf8_lossy);
             let first = values.next().unwrap_or_default();
             let all = values.fold(first, |all, value| (all.into_owned() + ", " + &value).into());
             (name.as_str(), all)
@@ -149,7 +150,10 @@ pub(super) fn header(
     let mut header = Vec::with_capacity(512);
     serde_json::to_writer(&mut header, &invoke)?;
     if header.len() > 512 * 1024 {
-        return Err(Error::new(ErrorKind::TooLarge, "head and input of the request are too long for a service"));
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            "head and input of the request are too long for a service",
+        ));
     }
     Ok(header)
 }
@@ -231,7 +235,8 @@ fn raised(service: &str, header: &Bytes) -> Error {
     let raised: Raised = match serde_json::from_slice(header) {
         Ok(raised) => raised,
         Err(error) => {
-            return Error::internal(format!("service {service} failed, and it is not clear how")).because(error);
+            return Error::internal(format!("service {service} failed, and it is not clear how"))
+                .because(error);
         }
     };
     let kind = match serde_json::from_value::<ErrorKind>(Value::String(raised.kind.clone())) {
@@ -247,9 +252,10 @@ fn raised(service: &str, header: &Bytes) -> Error {
         let details: String = details.collect();
         Error::internal(format!("service {service}: {}{details}", raised.message))
     } else {
-        raised.details.into_iter().fold(Error::new(kind, raised.message), |error, detail| {
-            error.detail(detail.at, detail.message)
-        })
+        raised
+            .details
+            .into_iter()
+            .fold(Error::new(kind, raised.message), |error, detail| error.detail(detail.at, detail.message))
     };
     if let Some(traceback) = raised.traceback.filter(|text| !text.is_empty()) {
         error = error.because(traceback.trim_end().to_owned());

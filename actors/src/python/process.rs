@@ -154,7 +154,11 @@ impl Process {
                 }
             }
         }
-        if out.capacity() > KEPT { *out = BytesMut::new() } else { out.clear() }
+        if out.capacity() > KEPT {
+            *out = BytesMut::new()
+        } else {
+            out.clear()
+        }
         Ok(true)
     }
 
@@ -193,7 +197,9 @@ impl Process {
             self.load.fetch_add(1, Ordering::Relaxed);
         }
         match self.send(|out| frame::write(out, frame::INVOKE, id, header, body)) {
-            Ok(()) => Ok(Waiting { process: self.clone(), id, answered, deadline: ctx.deadline(), done: false }),
+            Ok(()) => {
+                Ok(Waiting { process: self.clone(), id, answered, deadline: ctx.deadline(), done: false })
+            }
             Err(Gone) => Err(self.finished(id).and_then(|flight| flight.place)),
         }
     }
@@ -408,7 +414,8 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.done {
             let late = Instant::now() + Duration::from_millis(5) >= self.deadline;
-            self.process.cancel(self.id, if late { "its deadline is over" } else { "nobody waits for it any more" });
+            self.process
+                .cancel(self.id, if late { "its deadline is over" } else { "nobody waits for it any more" });
         }
     }
 }

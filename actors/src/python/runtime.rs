@@ -60,7 +60,11 @@ impl Runtime {
     ///
     /// # Errors
     /// If there is no Python, or the package does not load.
-    pub async fn inspect(&self, source: &Source, python: Option<&Path>) -> Result<Vec<Declared>, InspectError> {
+    pub async fn inspect(
+        &self,
+        source: &Source,
+        python: Option<&Path>,
+    ) -> Result<Vec<Declared>, InspectError> {
         let limits = PoolLimits { workers: None, memory: None, threads: Some(1) };
         let load = self.load(source.clone(), &limits, python).await?;
         Ok(spawn(self, &load, 0).await?.services)
@@ -88,7 +92,10 @@ impl Runtime {
         python: Option<&Path>,
     ) -> Result<Load, InspectError> {
         let failed = |error: io::Error| {
-            InspectError::Failed(format!("the files of package {} cannot be written: {error}", source.package))
+            InspectError::Failed(format!(
+                "the files of package {} cannot be written: {error}",
+                source.package
+            ))
         };
         let folders = {
             let mut inner = self.inner.lock().await;

@@ -34,13 +34,7 @@ impl PythonService {
             ..ServiceInfo::new(&declared.name, namespace, &declared.docs)
         };
         let shape = declared.input.as_ref().and_then(Shape::of);
-        Self {
-            name: declared.name.as_str().into(),
-            info,
-            shape,
-            declares: declared.input.is_some(),
-            shared,
-        }
+        Self { name: declared.name.as_str().into(), info, shape, declares: declared.input.is_some(), shared }
     }
 
     fn lost(&self, pid: i32) -> Error {

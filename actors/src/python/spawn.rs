@@ -124,7 +124,9 @@ pub(super) async fn spawn(runtime: &Runtime, load: &Load, number: usize) -> Resu
             Err(InspectError::Load(LoadFault { message: how, ..LoadFault::default() }))
         }
         Err(_) => {
-            let message = format!("it is not loaded within {LOAD_LIMIT:?}: does it wait for something, or go on for ever?");
+            let message = format!(
+                "it is not loaded within {LOAD_LIMIT:?}: does it wait for something, or go on for ever?"
+            );
             Err(InspectError::Load(LoadFault { message, ..LoadFault::default() }))
         }
     }
@@ -150,4 +152,3 @@ async fn first(stream: &UnixStream, reader: &mut Reader, wanted: u8) -> io::Resu
         }
     }
 }
-

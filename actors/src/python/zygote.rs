@@ -136,7 +136,8 @@ impl Zygote {
         output: OwnedFd,
         memory: Option<u64>,
     ) -> io::Result<Forked> {
-        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the process that workers come from has ended");
+        let gone =
+            || io::Error::new(io::ErrorKind::BrokenPipe, "the process that workers come from has ended");
         let (reply, answer) = oneshot::channel();
         let order = Order::Fork { fds: [socket, output], memory, reply };
         let forked = async {
