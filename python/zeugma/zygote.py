@@ -161,6 +161,7 @@ class Zygote:
 
     def end(self):
         """Takes all workers along."""
+        signal.set_wakeup_fd(-1)
         for pid in self.children:
             self.kill(pid)
 
