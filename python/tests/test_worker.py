@@ -111,6 +111,28 @@ class Cycle(Service):
         found['self'] = found
         self.response.payload = found
 
+class Starve(Service):
+    name = 'starve'
+    def handle(self):
+        import resource
+        with open('/proc/self/statm') as file:
+            size = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + 256 * 1024, -1))
+        time.sleep(0.3)
+        if self.request.raw_request:
+            self.invoke('other')
+
+class OwnThread(Service):
+    name = 'own-thread'
+    def handle(self):
+        found = []
+        threads = [threading.Thread(target=lambda n=n: found.append(self.invoke('other', {'n': n}))) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.response.payload = sorted(each['n'] for each in found)
+
 class Refuse(Service):
     name = 'refuse'
     def handle(self):
@@ -264,6 +286,20 @@ class Ask(Service):
     def test_a_thousand_threads(self):
         w = self.start()
         self.assertEqual(w.result('threads'), {'count': 1000})
+
+    def test_no_thread_is_left(self):
+        for body in (b'', b'call'):
+            w = self.start()
+            w.on_call = lambda header, body: (time.sleep(0.1), ({'payload': 'none'}, b''))[1]
+            numbers = [w.begin('starve', body)] + [w.begin('echo', b'x') for _ in range(20)]
+            for number in numbers:
+                self.assertEqual(w.end(number)[0], wire.RESULT)
+
+    def test_threads_of_a_service_call_as_well(self):
+        w = self.start()
+        w.on_call = lambda header, body: ({'payload': 'json'}, body)
+        for number in [w.begin('own-thread') for _ in range(5)]:
+            self.assertEqual(w.end(number)[2], b'[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19]')
 
     def test_endless_recursion(self):
         w = self.start()

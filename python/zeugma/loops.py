@@ -88,10 +88,10 @@ class Loop:
                 frames = failed(invocation, Cancelled(invocation.cancelled))
             else:
                 frames = await run_async(invocation, worker.awaiting)
+            worker.writer.queue.extend(frames)
         finally:
             invocation.done = True
             worker.running.pop(invocation.number, None)
-        worker.writer.queue.extend(frames)
         if not self.flushing:
             self.flushing = True
             self.loop.call_soon(self._flush)
