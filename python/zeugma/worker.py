@@ -5,6 +5,7 @@ import gc
 import itertools
 import os
 import platform
+import signal
 import sys
 import threading
 from collections import deque
@@ -16,6 +17,10 @@ from .loading import load
 from .logs import Logs
 from .service import Server
 from .threads import Threads
+
+
+#: The process this one was forked from, if it is to be told that workers need asyncio.
+ZYGOTE = None
 
 
 class Worker:
@@ -60,6 +65,8 @@ class Worker:
         self.threads = Threads(self, int(welcome.get('threads') or 32))
         if True in kinds:
             # Imported here, since workers without coroutines are a quarter smaller without it.
+            if ZYGOTE == os.getppid():
+                os.kill(ZYGOTE, signal.SIGUSR1)
             from .loops import Loop
             self.loops = Loop(self)
             if False not in kinds:
