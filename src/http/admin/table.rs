@@ -88,11 +88,11 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .json("The packages, and the services in them.", packages::list),
         get("/api/v1/packages/{file}", "getPackage")
             .json("A package with its files.", packages::show),
-        on(put.clone(), "/api/v1/packages/{file}", "deployPackage")
+        on(put, "/api/v1/packages/{file}", "deployPackage")
             .queries(changes)
             .takes::<Deployed>(JSON_OR_PYTHON)
             .json("Deploys files: the text of one file of Python, or several as JSON.", packages::put),
-        on(delete.clone(), "/api/v1/packages/{file}", "undeployPackage")
+        on(delete, "/api/v1/packages/{file}", "undeployPackage")
             .queries(changes)
             .json("Undeploys a package whose services nothing refers to.", packages::delete),
 
