@@ -373,7 +373,7 @@ impl Process {
             && pidfd_send_signal(pidfd, Signal::KILL).is_ok()
             && let Some(group) = Pid::from_raw(self.pid)
         {
-            drop(kill_process_group(group, Signal::KILL)); // it may have been alone
+            let _ = kill_process_group(group, Signal::KILL); // it may have been alone
         }
     }
 }

@@ -282,7 +282,7 @@ impl Driver {
             }
             Said::Exited { pid, status, signal } => {
                 if let Some(ended) = self.workers.remove(&pid) {
-                    drop(ended.send(Exit { status, signal })); // nobody may want to know
+                    let _ = ended.send(Exit { status, signal }); // nobody may want to know
                 }
             }
         }
