@@ -23,7 +23,6 @@ class Loop:
         self.incoming = deque()
         self.flushing = False
         self.taking = False
-        self.tasks = set()
 
     def start(self):
         """Runs the loop in a thread of its own."""
@@ -72,11 +71,11 @@ class Loop:
     def _begin(self, invocation):
         if _EAGER:
             invocation.task = True
-            self.worker.running[invocation.number] = invocation
+            self.worker.tasks[invocation.number] = invocation
             task = asyncio.Task(self._serve(invocation), loop=self.loop, eager_start=True)
         else:
             task = self.loop.create_task(self._serve(invocation))
-            self.worker.running[invocation.number] = invocation
+            self.worker.tasks[invocation.number] = invocation
         if not invocation.done:
             invocation.task = task
 
@@ -91,7 +90,7 @@ class Loop:
             worker.writer.queue.extend(frames)
         finally:
             invocation.done = True
-            worker.running.pop(invocation.number, None)
+            worker.tasks.pop(invocation.number, None)
         if not self.flushing:
             self.flushing = True
             self.loop.call_soon(self._flush)
@@ -114,7 +113,7 @@ class Loop:
     def post(self, number, header, body, plan):
         """Has the loop run an invocation."""
         invocation = Invocation(number, header, body, plan)
-        self.worker.running[number] = invocation
+        self.worker.tasks[number] = invocation
         invocation.task = True
         self.incoming.append(invocation)
         if not self.taking:
