@@ -2,11 +2,9 @@
 
 import os
 import random
-import signal
 import socket
 import time
 
-import kit
 from kit import WithZygote, until, wire
 
 SOURCE = '''
@@ -375,40 +373,3 @@ class Ask(Service):
         w.result('echo', b'x')
         w.sock.shutdown(socket.SHUT_RDWR)
         self.assertEqual(self.zygote.exit_of(w.pid)['status'], 0)
-
-
-class Zygotes(kit.unittest.TestCase):
-
-    def test_all_workers_end_with_it(self):
-        zygote = kit.Zygote()
-        self.addCleanup(zygote.close)
-        self.assertEqual(zygote.ready['op'], 'ready')
-        workers = [zygote.fork() for _ in range(3)]
-        for worker in workers:
-            self.addCleanup(worker.close)
-        zygote.sock.shutdown(socket.SHUT_RDWR)
-        zygote.process.wait(kit.PATIENCE)
-        for worker in workers:
-            until(lambda: worker.gone, 'the end of a worker')
-
-    def test_it_kills_only_its_own(self):
-        zygote = kit.Zygote()
-        self.addCleanup(zygote.close)
-        first, second = zygote.fork(), zygote.fork()
-        self.addCleanup(first.close)
-        self.addCleanup(second.close)
-        zygote.order({'op': 'kill', 'pid': os.getpid()})
-        zygote.order({'op': 'kill', 'pid': first.pid})
-        said = zygote.exit_of(first.pid)
-        self.assertEqual((said['signal'], said['status']), (signal.SIGKILL, None))
-        until(lambda: first.gone, 'the end of the first')
-        self.assertFalse(second.gone)
-
-    def test_a_fork_without_descriptors(self):
-        zygote = kit.Zygote()
-        self.addCleanup(zygote.close)
-        zygote.order({'op': 'fork', 'id': 9})
-        self.assertEqual(zygote.expect('failed')['id'], 9)
-        worker = zygote.fork()
-        self.addCleanup(worker.close)
-        self.assertEqual(worker.hello['pid'], worker.pid)
