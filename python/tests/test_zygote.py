@@ -43,3 +43,15 @@ class Zygotes(kit.unittest.TestCase):
         worker = zygote.fork()
         self.addCleanup(worker.close)
         self.assertEqual(worker.hello['pid'], worker.pid)
+
+    def test_a_frame_that_is_none_ends_the_worker(self):
+        zygote = kit.Zygote()
+        self.addCleanup(zygote.close)
+        for junk in (b'\xff' * 64, kit.wire.frame(kit.wire.INVOKE, 2, b'{"service"')):
+            worker = zygote.fork()
+            self.addCleanup(worker.close)
+            worker.load(kit.FIXTURES + '/old')
+            worker.sock.sendall(junk)
+            self.assertNotEqual(zygote.exit_of(worker.pid)['status'], 0)
+            said = os.read(worker.out, 65536).decode()
+            self.assertIn('Error', said.splitlines()[-1])

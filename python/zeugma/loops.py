@@ -23,6 +23,7 @@ class Loop:
         self.incoming = deque()
         self.flushing = False
         self.taking = False
+        self.ident = None
 
     def start(self):
         """Runs the loop in a thread of its own."""
@@ -35,6 +36,7 @@ class Loop:
         self._run()
 
     def _run(self):
+        self.ident = threading.get_ident()
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
 
@@ -55,7 +57,7 @@ class Loop:
                 break
             kind, number, header, body = message
             if kind == invoke:
-                header = wire.load(header)
+                header = wire.load_head(header)
                 plan = plans.get(header['service'])
                 if plan is None:
                     worker.take_other(number, header, body, plan)
@@ -127,10 +129,10 @@ class Loop:
 
     def resolve(self, future, answer):
         """Gives an answer to the coroutine that waits for it."""
-        if threading.current_thread().name != 'loop' and self.worker.threads is not None:
-            self.loop.call_soon_threadsafe(_resolve, future, answer)
-        else:
+        if threading.get_ident() == self.ident:
             _resolve(future, answer)
+        else:
+            self.loop.call_soon_threadsafe(_resolve, future, answer)
 
     def cancel(self, invocation):
         """Cancels the task of an invocation."""

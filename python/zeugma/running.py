@@ -39,9 +39,18 @@ class Invocation:
         self.struck = False
         self.errors = None
 
+    def said(self, name):
+        """What the engine says of a part that few services look at: http, channel, job, environ."""
+        header = self.header
+        rest = header.get(wire.REST)
+        if rest is not None:
+            header.update(wire.load_text(rest))
+            header.pop(wire.REST, None)
+        return header.get(name)
+
 
 def _hooks(plan, invocation, names, when):
-    job = invocation.header.get('job')
+    job = invocation.said('job')
     out = [name for name in names if name in plan.hooks]
     if job:
         kind = job.get('job_type') or job.get('type') or ''

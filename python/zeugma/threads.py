@@ -155,7 +155,7 @@ class Threads:
                 if kind != invoke:
                     worker.take(kind, number, header, body)
                     continue
-                header = wire.load(header)
+                header = wire.load_head(header)
                 plan = plans.get(header['service'])
                 if plan is None or plan.is_async:
                     worker.take_other(number, header, body, plan)
@@ -246,7 +246,7 @@ class Threads:
             if kind != wire.INVOKE:
                 worker.take(kind, number, header, body)
                 continue
-            header = wire.load(header)
+            header = wire.load_head(header)
             plan = worker.plans.get(header['service'])
             if plan is None or plan.is_async:
                 worker.take_other(number, header, body, plan)
