@@ -38,11 +38,11 @@ def until(check, what='the state'):
 class Zygote:
     """A zygote process and the lines it says."""
 
-    def __init__(self):
+    def __init__(self, python=sys.executable):
         ours, theirs = socket.socketpair()
         self.sock = ours
         path = os.path.join(ROOT, 'zeugma', 'zygote.py')
-        self.process = subprocess.Popen([sys.executable, '-s', '-u', path], stdin=theirs)
+        self.process = subprocess.Popen([python, '-s', '-u', path], stdin=theirs)
         theirs.close()
         self.lines = ours.makefile('r')
         self.sock.settimeout(PATIENCE)

@@ -1,8 +1,11 @@
 """The process that workers are forked from: it ends them, tells of their ends, and takes them along."""
 
+import glob
 import os
 import signal
 import socket
+import tempfile
+import venv
 
 import kit
 from kit import until
@@ -55,3 +58,19 @@ class Zygotes(kit.unittest.TestCase):
             self.assertNotEqual(zygote.exit_of(worker.pid)['status'], 0)
             said = os.read(worker.out, 65536).decode()
             self.assertIn('Error', said.splitlines()[-1])
+
+    def test_a_virtual_environment(self):
+        with tempfile.TemporaryDirectory() as folder:
+            venv.create(folder, symlinks=True)
+            site, = glob.glob(os.path.join(folder, 'lib', 'python*', 'site-packages'))
+            os.mkdir(os.path.join(folder, 'package'))
+            for path, text in (('package/a.py', 'import installed_here\nclass A(Service):\n    name = installed_here.NAME\n'),
+                               (os.path.join(site, 'installed_here.py'), 'NAME = "from-the-environment"\n')):
+                with open(os.path.join(folder, path), 'w') as file:
+                    file.write(text)
+            zygote = kit.Zygote(os.path.join(folder, 'bin', 'python3'))
+            self.addCleanup(zygote.close)
+            worker = zygote.fork()
+            self.addCleanup(worker.close)
+            self.assertNotIn('error', worker.load(os.path.join(folder, 'package')))
+            self.assertEqual(list(worker.declared), ['from-the-environment'])
