@@ -1,5 +1,6 @@
 """One invocation: from what came in, through the hooks and the handler, to the frames that answer it."""
 
+import os
 import traceback
 
 from . import wire
@@ -14,6 +15,9 @@ _TEXT = b'{"payload":"text"}'
 _NONE = b'{"payload":"none"}'
 _BYTES = b'{"payload":"bytes"}'
 _HOW = {'json': _JSON, 'text': _TEXT, 'none': _NONE, 'bytes': _BYTES}
+
+#: Where this package is: its frames are of no interest to the author of a service.
+_HERE = os.path.dirname(__file__)
 
 #: Hooks whose exceptions stop the invocation; those of the others are logged.
 _STRICT = ('validate_input', 'validate_output')
@@ -217,7 +221,10 @@ def _text(error):
 
 def _trace(error):
     try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        trace = error.__traceback__
+        while trace and trace.tb_next and os.path.dirname(trace.tb_frame.f_code.co_filename) == _HERE:
+            trace = trace.tb_next
+        lines = traceback.format_exception(type(error), error, trace)
     except Exception:
         return _text(error)
     text = ''.join(lines)
