@@ -33,9 +33,10 @@ pub static SERVICES: &[&dyn Service] = &[
     &service::echo::echo,
     &service::input_logger::input_logger,
     &service::raw_request_logger::raw_request_logger,
-    &service::ftp_handler::ftp_handler,
-    &service::billing::billing,
 ];
+
+/// Services that are there to be tried out. A package with a service of the same name takes its place.
+pub static EXAMPLES: &[&dyn Service] = &[&service::ftp_handler::ftp_handler, &service::billing::billing];
 
 /// The compiled-in services by name.
 pub type Services = HashMap<Name, Arc<dyn Service>>;
@@ -59,7 +60,8 @@ impl Registry {
         let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
         let implicit = BTreeMap::new();
         let registry = Self { kinds, services: Arc::default(), python: None, implicit };
-        registry.with(SERVICES.iter().chain(services).map(|service| service::native::compiled(*service)))
+        let all = SERVICES.iter().chain(EXAMPLES).chain(services);
+        registry.with(all.map(|service| service::native::compiled(*service)))
     }
 
     /// The same with more services: those that are made for one node, since they work with its parts.
@@ -174,7 +176,8 @@ impl Rules for Registry {
         let mut clashes = Vec::new();
         for (claim, id) in claims {
             if let Some(name) = service::python::claimed(claim) {
-                if self.services.contains_key(&*service::canonical(name)) {
+                let gives_way = EXAMPLES.iter().any(|example| example.info().name == name);
+                if !gives_way && self.services.contains_key(&*service::canonical(name)) {
                     let fault = Fault::new("", format!("a service {name:?} is compiled into the node"))
                         .hint("give the class another name");
                     clashes.push(Clash {
