@@ -13,7 +13,7 @@ pub(crate) mod contract;
 
 use async_trait::async_trait;
 
-pub use self::memory::Memory;
+pub use self::memory::{Kept, Memory};
 pub use self::record::{Outcome, Record};
 
 use crate::lease::{Fence, Held};
@@ -130,6 +130,8 @@ pub struct Look {
     pub now: Micros,
     /// Counts the changes that [`Slots::activate`] and [`Slots::rename`] have made.
     pub changes: u64,
+    /// Which connection to the store it is: with another one, it may have fallen back to what it was before.
+    pub link: u64,
 }
 
 /// Where it is kept. Every implementation keeps the contract in `slots/contract.rs`.

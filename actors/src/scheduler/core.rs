@@ -148,6 +148,7 @@ impl Core {
                 self.taken_over(at, (bucket, fence), wanted, states);
             }
             Event::UnderWay { bucket, fence, runs } => self.under_way(at, (bucket, fence), runs),
+            Event::Known { bucket, names } => self.listed(at, bucket, names),
             Event::Claimed { number, answers } => self.claimed(at, number, answers, &mut out),
             Event::Ended { run, outcome, why, attempts } => self.run_ended(at, run, outcome, why, attempts),
             Event::Written { number, done } => self.written(at, number, done),
@@ -175,6 +176,11 @@ impl Core {
         let slot = self.heap.peek().map_or(i64::MAX, |Reverse((due, _, _))| due - at.now);
         let slot = if self.has_room() && !self.stopping { slot } else { i64::MAX };
         chores.min(slot).max(0)
+    }
+
+    /// Whether it was told to stop.
+    pub fn stops(&self) -> bool {
+        self.stopping
     }
 
     /// Whether everything that was decided is written down, and no lease is held: it may end.

@@ -114,6 +114,9 @@ impl Deeds {
                     Event::UnderWay { bucket, fence, runs }
                 });
             }
+            Action::List { bucket } => self.answer("job-list", async move {
+                Event::Known { bucket, names: asked("list", slots.known(bucket)).await }
+            }),
             Action::Claim { number, claims } => self.answer("job-claim", async move {
                 let answers = asked("claim", slots.claim(&owner, &claims)).await;
                 Event::Claimed { number, answers }

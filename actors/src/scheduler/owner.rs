@@ -46,7 +46,7 @@ pub(super) struct Owner {
     told: HashMap<Name, (Revision, Arc<Plan>)>,
     /// The parts it was taken from.
     seen: Option<Arc<Parts>>,
-    changes: Option<u64>,
+    changes: Option<(u64, u64)>,
     looking: bool,
     nodes: Vec<Name>,
 }
@@ -171,10 +171,11 @@ impl Owner {
         self.looking = false;
         if let Some(look) = seen.look {
             self.time.told(seen.asked, look.now);
-            if self.changes.is_some_and(|changes| changes != look.changes) {
+            let state = (look.changes, look.link);
+            if self.changes.is_some_and(|before| before != state) {
                 self.step(Event::Changed);
             }
-            self.changes = Some(look.changes);
+            self.changes = Some(state);
         }
         if let Some(owners) = seen.owners {
             let nodes: Vec<Name> = owners.keys().cloned().collect();

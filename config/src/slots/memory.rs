@@ -33,6 +33,21 @@ pub struct Kept {
     numbers: BTreeMap<Name, u64>,
     number: u64,
     changes: u64,
+    link: u64,
+}
+
+impl Kept {
+    /// The last slot of a job that is decided in it.
+    pub fn last(&self, name: &Name) -> Micros {
+        self.states.get(name).map_or(0, |state| state.last)
+    }
+
+    /// What is written down of all jobs, and what is under way.
+    pub fn records(&self) -> impl Iterator<Item = (&Name, &Record)> {
+        let ended =
+            self.history.iter().flat_map(|(name, lines)| lines.values().map(move |line| (name, line)));
+        ended.chain(self.under_way.iter().map(|((name, _), record)| (name, record)))
+    }
 }
 
 impl Tables for Kept {
@@ -94,7 +109,9 @@ impl Memory {
 
     /// Falls back to an earlier copy.
     pub fn fall_back(&self, to: Kept) {
-        *self.kept() = to;
+        let mut kept = self.kept();
+        let link = kept.link + 1;
+        *kept = Kept { link, ..to };
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -109,7 +126,8 @@ impl Memory {
 #[async_trait]
 impl Slots for Memory {
     async fn look(&self) -> Result<Look, StoreError> {
-        Ok(Look { now: self.time(), changes: self.kept().changes })
+        let (now, kept) = (self.time(), self.kept());
+        Ok(Look { now, changes: kept.changes, link: kept.link })
     }
 
     async fn take_over(&self, lease: &Held, wanted: &[Wanted]) -> Result<Option<Vec<JobState>>, StoreError> {

@@ -33,7 +33,7 @@ pub enum Event {
     },
     /// These nodes are there, this one among them.
     Nodes(Vec<Name>),
-    /// States were changed in the store beside the catalog.
+    /// States were changed in the store beside the catalog, or it may have fallen back to earlier ones.
     Changed,
     /// An answer to [`Action::Lease`]: what was asked for at this moment is held, is not free, or nobody knows.
     Leased {
@@ -64,12 +64,19 @@ pub enum Event {
     },
     /// An answer to [`Action::Inspect`].
     UnderWay {
-        /// Under which lease.
+        /// Under which lease; 0 if under none.
         fence: Fence,
         /// Of which bucket.
         bucket: u16,
         /// The runs, each with whether its node is there; an error if there was no answer.
         runs: Result<Vec<(Name, Record, bool)>, ()>,
+    },
+    /// An answer to [`Action::List`].
+    Known {
+        /// Of which bucket.
+        bucket: u16,
+        /// The jobs of which something is kept; an error if there was no answer.
+        names: Result<Vec<Name>, ()>,
     },
     /// An answer to [`Action::Claim`].
     Claimed {
@@ -140,8 +147,13 @@ pub enum Action {
     Inspect {
         /// The bucket.
         bucket: u16,
-        /// Its fence.
+        /// Its fence; 0 if it is not held.
         fence: Fence,
+    },
+    /// List the jobs of a bucket of which something is kept.
+    List {
+        /// The bucket.
+        bucket: u16,
     },
     /// Decide slots.
     Claim {

@@ -63,13 +63,16 @@ impl Core {
     ) {
         let tenure = &mut self.buckets[usize::from(bucket)];
         tenure.inspecting = false;
-        if tenure.holds(at.steady) != Some(fence) {
-            return;
-        }
+        let held = tenure.holds(at.steady);
         let Ok(runs) = runs else {
             tenure.inspect_at = at.steady + AGAIN;
             return;
         };
+        if held != Some(fence) {
+            // Asked before the lease was held, or after it was lost: only the own runs are known for what they are.
+            tenure.inspect_at = at.steady + if held.is_some() { 0 } else { INSPECT.1 };
+            return self.end_what_nobody_runs(at, runs);
+        }
         let first = !std::mem::replace(&mut tenure.inspected, true);
         let had_foreign = std::mem::take(&mut tenure.foreign);
         let jobs = if first || had_foreign { tenure.jobs.clone() } else { Vec::new() };
@@ -78,18 +81,10 @@ impl Core {
                 entry.foreign = 0;
             }
         }
-        for (name, record, alive) in runs {
-            if record.node == self.owner {
-                let slot = record.at();
-                let here = self.running.contains_key(&(name.clone(), slot));
-                let claimed = || {
-                    let mut claims = self.claiming.values().flat_map(|claims| claims.iter());
-                    claims.any(|claim| claim.name == name && claim.slot == slot)
-                };
-                if !record.manual && !here && !claimed() {
-                    self.presume_lost(name, record, at, "its claim was answered too late; it was not run");
-                }
-            } else if !alive {
+        let (own, others): (Vec<_>, Vec<_>) = runs.into_iter().partition(|(_, r, _)| r.node == self.owner);
+        self.end_what_nobody_runs(at, own);
+        for (name, record, alive) in others {
+            if !alive {
                 self.presume_lost(name, record, at, "its node is gone; nobody knows whether it ended");
             } else if let Some(entry) = self.names.get(&name).and_then(|index| self.entries[*index].as_mut())
             {
@@ -103,6 +98,19 @@ impl Core {
             let waits = |entry: &super::Entry| first || (entry.parked.is_some() && entry.foreign == 0);
             if self.entries[index].as_ref().is_some_and(waits) {
                 self.schedule(index, at);
+            }
+        }
+    }
+
+    /// Of runs of this node that the store takes to be under way, ends those that are not.
+    fn end_what_nobody_runs(&mut self, at: Moment, runs: Vec<(Name, Record, bool)>) {
+        for (name, record, _) in runs {
+            let slot = record.at();
+            let here = self.running.contains_key(&(name.clone(), slot));
+            let mut claims = self.claiming.values().flat_map(|claims| claims.iter());
+            let claimed = claims.any(|claim| claim.name == name && claim.slot == slot);
+            if record.node == self.owner && !record.manual && !here && !claimed {
+                self.presume_lost(name, record, at, "its claim was answered too late; it was not run");
             }
         }
     }

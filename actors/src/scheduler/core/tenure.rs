@@ -26,6 +26,8 @@ const STRAY: Micros = 3 * TERM;
 const GUEST: Micros = 30_000_000;
 /// How long something is kept of a job that is gone: it may only be renamed.
 const FORGET: Micros = 30_000_000;
+/// How long after its start a node looks for what is kept of jobs that are gone, and how long until it does again.
+const LIST: (Micros, Micros) = (10_000_000, 300_000_000);
 
 /// The jobs that share a lease.
 #[derive(Default)]
@@ -44,6 +46,8 @@ pub(super) struct Bucket {
     pub(super) inspecting: bool,
     /// It is known which runs are under way.
     pub(super) inspected: bool,
+    /// When it is listed what is kept of its jobs.
+    list_at: Option<Micros>,
     try_at: Micros,
     /// Since when this node does not hold it.
     free_since: Option<Micros>,
@@ -104,6 +108,7 @@ impl Core {
     /// Looks after leases, and all that was not answered.
     pub(super) fn chores(&mut self, at: Moment, out: &mut Vec<Action>) {
         for bucket in 0..u16::try_from(self.buckets.len()).unwrap_or(u16::MAX) {
+            self.look_after(bucket, at, out);
             let here = &self.buckets[usize::from(bucket)];
             match &here.tenure {
                 Tenure::Held { held, until } if at.steady >= *until => {
@@ -130,11 +135,39 @@ impl Core {
         }
     }
 
+    /// Sees to what is kept of a bucket, held or not: a node alone knows which of its runs nobody will tell the end of.
+    fn look_after(&mut self, bucket: u16, at: Moment, out: &mut Vec<Action>) {
+        let mine = self.proposed_here(bucket);
+        let here = &mut self.buckets[usize::from(bucket)];
+        if !here.inspecting && at.steady >= here.inspect_at && !here.jobs.is_empty() {
+            here.inspecting = true;
+            let fence = here.holds(at.steady).unwrap_or(Fence(0));
+            out.push(Action::Inspect { bucket, fence });
+        }
+        let list_at = here.list_at.get_or_insert(at.steady + LIST.0);
+        if mine && at.steady >= *list_at && !self.names.is_empty() {
+            *list_at = at.steady + LIST.1;
+            out.push(Action::List { bucket });
+        }
+    }
+
+    /// Of these jobs something is kept: those that are gone are to be forgotten.
+    pub(super) fn listed(&mut self, at: Moment, bucket: u16, names: Result<Vec<Name>, ()>) {
+        let gone = |name: &Name| !self.names.contains_key(name);
+        let gone: Vec<Name> = names.unwrap_or_default().into_iter().filter(gone).collect();
+        let here = &mut self.buckets[usize::from(bucket)];
+        for name in gone {
+            if !here.gone.iter().any(|(there, _)| *there == name) {
+                here.gone.push((name, at.steady));
+            }
+        }
+    }
+
     fn try_to_get(&mut self, bucket: u16, at: Moment, out: &mut Vec<Action>) {
         let mine = self.proposed_here(bucket);
         let stopping = self.stopping;
         let here = &mut self.buckets[usize::from(bucket)];
-        if here.jobs.is_empty() || stopping {
+        if (here.jobs.is_empty() && here.gone.is_empty()) || stopping {
             here.free_since = None;
             return;
         }
@@ -163,10 +196,6 @@ impl Core {
                 out.push(Action::Release(held));
             }
             return;
-        }
-        if !here.inspecting && at.steady >= here.inspect_at {
-            here.inspecting = true;
-            out.push(Action::Inspect { bucket, fence });
         }
         let old = |(_, since): &(Name, Micros)| at.steady - since > FORGET;
         let (forget, keep) = std::mem::take(&mut here.gone).into_iter().partition(old);
@@ -213,7 +242,7 @@ impl Core {
             Ok(Some(held)) if asking && !stopping => {
                 let fence = held.fence.0;
                 here.tenure = Tenure::Held { held, until: asked + TERM - MARGIN };
-                (here.inspected, here.inspecting, here.inspect_at) = (false, false, 0);
+                (here.inspected, here.inspect_at) = (false, 0);
                 (here.leaving, here.free_since) = (false, None);
                 here.unloaded.clone_from(&here.jobs);
                 for index in here.jobs.clone() {

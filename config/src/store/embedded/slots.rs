@@ -212,7 +212,7 @@ impl Slots for Embedded {
     async fn look(&self) -> Result<Look, StoreError> {
         let inner = self.0.clone();
         let changes = blocking(move || inner.with_file(|file| file.look(CHANGES))).await?;
-        Ok(Look { now: self.0.time(), changes })
+        Ok(Look { now: self.0.time(), changes, link: 0 })
     }
 
     async fn take_over(&self, lease: &Held, wanted: &[Wanted]) -> Result<Option<Vec<JobState>>, StoreError> {

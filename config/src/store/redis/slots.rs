@@ -3,6 +3,7 @@
 mod scripts;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection as Connection;
@@ -56,9 +57,10 @@ impl Slots for Redis {
             pipe.cmd("TIME").get(keys.job_changes());
             let ((seconds, micros), changes): ((i64, i64), Option<u64>) =
                 bounded(COMMAND, pipe.query_async(&mut connection)).await?;
-            Ok(Look { now: seconds * 1_000_000 + micros, changes: changes.unwrap_or_default() })
+            Ok(Look { now: seconds * 1_000_000 + micros, changes: changes.unwrap_or_default(), link: 0 })
         };
-        self.inner.ask(call).await
+        let look = self.inner.ask(call).await?;
+        Ok(Look { link: self.inner.dialed.load(Ordering::Relaxed), ..look })
     }
 
     async fn take_over(&self, lease: &Held, wanted: &[Wanted]) -> Result<Option<Vec<JobState>>, StoreError> {

@@ -27,7 +27,9 @@ for i = 3, #ARGV, 3 do
     if kplan == plan then write = known else write = plan .. ' 0 ' .. now .. ' 0 0' end
   else
     local splan, sturn, anchor, last = string.match(state, numbers)
-    if tonumber(splan) < tonumber(plan) then
+    if tonumber(splan) < tonumber(plan) and kplan == plan and tonumber(klast) >= tonumber(last) then
+      write = known
+    elseif tonumber(splan) < tonumber(plan) then
       write = table.concat({plan, sturn, now, last, '0'}, ' ')
     elseif splan == kplan and sturn == kturn and tonumber(klast) > tonumber(last) then
       write = table.concat({splan, sturn, anchor, klast, kspent}, ' ')
