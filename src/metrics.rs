@@ -12,6 +12,8 @@ pub struct Metrics {
     registry: Registry,
     /// What each part counts.
     pub meters: Meters,
+    /// What the scheduler measures.
+    pub jobs: actors::scheduler::meters::Meters,
     /// Requests on the data listener that no channel saw, by status.
     pub unrouted: IntCounterVec,
     /// Open connections, by listener.
@@ -55,6 +57,7 @@ impl Metrics {
         };
         Ok(Self {
             meters: Meters::new(&registry)?,
+            jobs: actors::scheduler::meters::Meters::new(&registry)?,
             unrouted: counters(
                 "zeugma_unrouted_total",
                 "Requests that no channel saw, by status.",

@@ -21,6 +21,7 @@ pub mod reconcile;
 pub mod registry;
 pub mod routes;
 pub mod running;
+pub mod scheduler;
 pub mod security;
 pub mod service;
 pub mod snapshot;

@@ -190,6 +190,7 @@ fn answer(verb: Verb, limit: Duration, reply: RpcReplyPort<Result<Report>>, stat
         let down = health.down();
         let (up, more) = match &part {
             Part::Connection(connection) => (Some(down.is_none()), connection.stats()),
+            Part::Job(plan) => (None, plan.tally.shown()),
             _ => (None, serde_json::Value::Null),
         };
         let error = down.map(|down| down.error.clone());

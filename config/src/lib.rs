@@ -14,6 +14,7 @@ pub mod name;
 pub mod rules;
 pub mod secret;
 pub mod settings;
+pub mod slots;
 pub mod store;
 pub mod units;
 
@@ -26,5 +27,6 @@ pub use members::Membership;
 pub use name::{DefId, Family, KindTag, Name, Revision};
 pub use rules::{About, Checked, Claim, Clash, Need, Pointer, Rules};
 pub use secret::{Keyring, Secret};
+pub use slots::Slots;
 pub use store::{Change, CommitError, Note, Store, StoreError};
 pub use units::{Size, Span};

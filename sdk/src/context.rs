@@ -19,12 +19,19 @@ pub struct ChannelInfo {
     pub name: Arc<str>,
     /// The type, such as `rest`, `invoke`, `invoke-async`, `scheduler`.
     pub r#type: &'static str,
+    /// The type of the job, such as `interval`, if it is one that came due.
+    pub job: Option<&'static str>,
 }
 
 impl ChannelInfo {
     /// From its two parts.
     pub fn new(name: impl Into<Arc<str>>, r#type: &'static str) -> Self {
-        Self { name: name.into(), r#type }
+        Self { name: name.into(), r#type, job: None }
+    }
+
+    /// Of a job that came due: its name and its type.
+    pub fn of_job(name: impl Into<Arc<str>>, job: &'static str) -> Self {
+        Self { name: name.into(), r#type: "scheduler", job: Some(job) }
     }
 }
 
