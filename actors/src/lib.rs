@@ -12,6 +12,7 @@ pub mod connection;
 pub mod engine;
 pub mod gate;
 pub mod health;
+pub mod job;
 pub mod keeper;
 pub mod kind;
 pub mod line;

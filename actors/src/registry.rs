@@ -11,7 +11,7 @@ use sdk::Service;
 
 use crate::kind::{AnyKind, tag_of};
 use crate::routes::Mount;
-use crate::{channel, check, connection, security, service};
+use crate::{channel, check, connection, job, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
@@ -22,6 +22,9 @@ pub static KINDS: &[&dyn AnyKind] = &[
     &connection::http::HttpKind,
     &service::native::Native,
     &channel::rest::Rest,
+    &job::one_time::OneTime,
+    &job::interval::IntervalJob,
+    &job::cron::CronJob,
 ];
 
 /// Every service that comes with the engine.
