@@ -239,7 +239,7 @@ impl App {
             tasks: self.tasks.clone(),
             clock: self.clock.clone(),
         };
-        let (scheduler, guard) = Scheduler::begin(with, self.metrics.jobs.clone());
+        let (scheduler, guard) = Scheduler::begin(with, self.metrics.jobs.meters.clone());
         self.scheduler = Some(scheduler);
         guard
     }
