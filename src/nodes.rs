@@ -41,7 +41,15 @@ fn own(app: &App) -> NodeInfo {
         alive: true,
         version: env!("CARGO_PKG_VERSION").into(),
         revision: snapshot.revision,
-        faults: snapshot.faults.values().cloned().chain(silent(app)).collect(),
+        faults: app
+            .definitions
+            .board
+            .served(&app.settings.node)
+            .map(|served| served.faults)
+            .unwrap_or_default()
+            .into_iter()
+            .chain(silent(app))
+            .collect(),
         incarnation: cluster.and_then(|cluster| cluster.incarnation()),
         address: None,
         seen_ms: None,

@@ -137,7 +137,8 @@ impl Core {
         made.tally.last.store(claim.until, std::sync::atomic::Ordering::Relaxed);
         if claim.record.outcome == Outcome::Running {
             let due = fire_at(&made.policy, claim.slot, entry.salt);
-            let again = claim.slot <= std::mem::replace(&mut entry.begun, entry.begun.max(claim.slot));
+            let again = claim.slot <= entry.begun;
+            entry.begun = entry.begun.max(claim.slot);
             if again {
                 // The store forgot what it had granted, and granted it once more; the run that began is the one.
             } else if made.policy.missed == Missed::Skip && !parked && at.now - due > LATE {
