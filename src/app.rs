@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::python::{Runtime, RuntimeSettings};
+use actors::scheduler::{self, Scheduler};
 use actors::supervisor::Supervisor;
 use actors::{AnyKind, Live, Reconciler, Registry};
 use cluster::Board;
 use config::settings::{Environment, StoreUrl};
 use config::store::embedded::Embedded;
 use config::store::redis::Redis;
-use config::{Clock, Revision, Secret, Store};
+use config::{Clock, Leases, Revision, Secret, Slots, Store};
 use ractor::Actor as _;
 use sdk::task::{Endless, Tasks};
 use sdk::{Error, Result, Service};
@@ -52,6 +53,8 @@ pub struct App {
     pub live: Live,
     /// The operator's view of the actors.
     pub supervisor: Supervisor,
+    /// Fires jobs; none before the node has started.
+    pub scheduler: Option<Scheduler>,
     /// What it counts.
     pub metrics: Metrics,
     /// Its place in its cluster; none on a node that is no part of one.
@@ -81,6 +84,7 @@ pub struct Node {
     stop: watch::Sender<bool>,
     listeners: Vec<listener::Listener>,
     reconciling: JoinHandle<()>,
+    jobs: Endless,
     /// None on a node that is no part of a cluster.
     joining: Option<Endless>,
 }
@@ -97,16 +101,17 @@ impl Node {
         let setup = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
         let keyring = settings.keyring(environment).map_err(|e| setup("the sealing keys", &e))?;
         let clock = Clock::System;
-        let (store, redis): (Arc<dyn Store>, _) = match &settings.store {
+        let (store, (slots, leases), redis): (Arc<dyn Store>, Jobs, _) = match &settings.store {
             StoreUrl::Embedded => {
                 let (folder, clock) = (settings.data.clone(), clock.clone());
                 let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, clock)).await?;
-                (Arc::new(opened.map_err(|e| setup("the store", &e))?), None)
+                let embedded = Arc::new(opened.map_err(|e| setup("the store", &e))?);
+                (embedded.clone(), (embedded.clone(), embedded), None)
             }
             url @ StoreUrl::Redis(_) => {
                 let opened = Redis::open(url, &settings.cluster, &settings.data, clock.clone()).await;
                 let redis = Arc::new(opened.map_err(|e| setup("the store", &e))?);
-                (redis.clone(), Some(redis))
+                (redis.clone(), (redis.clone(), redis.clone()), Some(redis))
             }
         };
         let admin_token = admin_token(&settings.data).map_err(|e| setup("the admin token", &e))?;
@@ -148,6 +153,7 @@ impl Node {
             definitions,
             live,
             supervisor,
+            scheduler: None,
             metrics,
             tasks,
             clock,
@@ -162,6 +168,7 @@ impl Node {
             app.cluster = Some(cluster);
             guard
         });
+        let jobs = app.fire_jobs(slots, leases);
         if let Some(tls) = &tls {
             tls.watch(&app);
         }
@@ -179,6 +186,7 @@ impl Node {
             stop,
             listeners: vec![data, admin],
             reconciling,
+            jobs,
             joining,
         })
     }
@@ -193,6 +201,11 @@ impl Node {
         for listener in self.listeners {
             clean &= listener.drained(deadline).await;
         }
+        if let Some(scheduler) = &self.app.scheduler {
+            let left = deadline.saturating_duration_since(Instant::now());
+            clean &= scheduler.stop(left).await;
+        }
+        drop(self.jobs);
         if let Some(cluster) = &self.app.cluster {
             drop(self.joining); // no beat after the goodbye
             cluster.leave(&self.app).await;
@@ -211,7 +224,31 @@ impl Node {
     }
 }
 
+/// Where a store keeps what it keeps of jobs, and their leases.
+type Jobs = (Arc<dyn Slots>, Arc<dyn Leases>);
+
 impl App {
+    /// Begins to fire jobs.
+    fn fire_jobs(&mut self, slots: Arc<dyn Slots>, leases: Arc<dyn Leases>) -> Endless {
+        let cluster = self.cluster.clone();
+        let begun = self.clock.now().timestamp_micros().unsigned_abs();
+        let members = cluster.as_ref().map(|cluster| cluster.membership.clone());
+        let with = scheduler::With {
+            node: self.settings.node.clone(),
+            incarnation: Box::new(move || cluster.as_ref().map_or(Some(begun), Cluster::incarnation)),
+            slots,
+            leases,
+            members,
+            live: self.live.clone(),
+            board: self.definitions.board.clone(),
+            tasks: self.tasks.clone(),
+            clock: self.clock.clone(),
+        };
+        let (scheduler, guard) = Scheduler::begin(with, self.metrics.jobs.meters.clone());
+        self.scheduler = Some(scheduler);
+        guard
+    }
+
     /// Waits until requests see what the store holds.
     async fn serving_what_is_stored(&self) -> Result<()> {
         let stored = self.definitions.store.load().await;

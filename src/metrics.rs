@@ -1,5 +1,7 @@
 //! The metrics of a node, in the text format that Prometheus reads.
 
+mod jobs;
+
 use actors::Meters;
 use config::store::State;
 use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -12,6 +14,8 @@ pub struct Metrics {
     registry: Registry,
     /// What each part counts.
     pub meters: Meters,
+    /// Those of jobs.
+    pub jobs: jobs::Jobs,
     /// Requests on the data listener that no channel saw, by status.
     pub unrouted: IntCounterVec,
     /// Open connections, by listener.
@@ -55,6 +59,7 @@ impl Metrics {
         };
         Ok(Self {
             meters: Meters::new(&registry)?,
+            jobs: jobs::Jobs::new(&registry)?,
             unrouted: counters(
                 "zeugma_unrouted_total",
                 "Requests that no channel saw, by status.",
@@ -118,6 +123,7 @@ impl Metrics {
                 self.up.with_label_values(&[name]).set(i64::from(actor.down_since.is_none()));
             }
         }
+        self.jobs.tell(app);
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "the metrics cannot be written");

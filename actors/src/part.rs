@@ -12,6 +12,7 @@ use sdk::{ChannelInfo, Cid, HttpHead, Request, Result, Security, Service};
 use tokio::time::Instant;
 
 use crate::routes::Mount;
+use crate::scheduler::job::Plan;
 
 /// What runs for a definition.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub enum Part {
     Security(Guard),
     /// A service.
     Service(Arc<dyn Service>),
+    /// A job: the scheduler fires it.
+    Job(Arc<Plan>),
     /// Files that services are in.
     Package(Arc<dyn Package>),
 }
@@ -143,6 +146,7 @@ impl std::fmt::Debug for Part {
             Self::Connection(_) => "Connection",
             Self::Security(_) => "Security",
             Self::Service(_) => "Service",
+            Self::Job(_) => "Job",
             Self::Package(_) => "Package",
         })
     }

@@ -12,7 +12,7 @@ use sdk::Service;
 use crate::kind::{AnyKind, tag_of};
 use crate::python::Runtime;
 use crate::routes::Mount;
-use crate::{channel, check, connection, package, security, service};
+use crate::{channel, check, connection, job, package, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
@@ -25,6 +25,9 @@ pub static KINDS: &[&dyn AnyKind] = &[
     &service::native::Native,
     &service::python::PythonService,
     &channel::rest::Rest,
+    &job::one_time::OneTime,
+    &job::interval::IntervalJob,
+    &job::cron::CronJob,
 ];
 
 /// Every service that comes with the engine.

@@ -8,6 +8,7 @@ mod cli;
 mod cluster;
 mod deploy;
 mod docs;
+mod firing;
 mod ftp;
 mod full_disk;
 mod http_connection;

@@ -1,6 +1,7 @@
 //! The embedded store: one database file in the node's data folder. The truth of a node that is not in a cluster.
 
 mod file;
+mod slots;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use self::file::{Batch, Contents, File};
 use super::{Change, CommitError, Entry, Health, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::lease;
 use crate::name::Revision;
 
 /// A store in a file. One process at a time holds it.
@@ -36,6 +38,8 @@ struct Inner {
     /// once a write has failed.
     file: RwLock<Option<File>>,
     unreadable: Mutex<BTreeSet<String>>,
+    /// Of the one node: they end with it.
+    leases: lease::Memory,
 }
 
 impl Embedded {
@@ -48,6 +52,7 @@ impl Embedded {
         let revision = contents.catalog.revision;
         Ok(Self(Arc::new(Inner {
             folder: folder.into(),
+            leases: lease::Memory::new(clock.clone()),
             clock,
             current: ArcSwap::from_pointee(contents.catalog),
             nudge: watch::Sender::new(revision),
@@ -95,6 +100,23 @@ impl Inner {
         drop(unreadable);
         self.publish(after.clone());
         Ok(after)
+    }
+
+    /// Works on the file; opens it anew first if the disk has failed, and forgets it if it fails now.
+    fn with_file<T>(&self, work: impl FnOnce(&File) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let lost = self.file.read().unwrap_or_else(PoisonError::into_inner).is_none();
+        if lost {
+            self.reopen()?;
+        }
+        let outcome = match self.file.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(file) => work(file),
+            None => Err(StoreError::Unavailable("the store is closed".into())),
+        };
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, "what is kept of jobs cannot be written; opening the store again");
+            self.reopen()?;
+        }
+        outcome
     }
 
     /// Opens the file anew and takes over what it holds.

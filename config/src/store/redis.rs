@@ -27,6 +27,7 @@ mod log;
 mod members;
 mod replica;
 mod scripts;
+mod slots;
 
 #[cfg(test)]
 mod tests;
