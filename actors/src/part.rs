@@ -27,6 +27,27 @@ pub enum Part {
     Service(Arc<dyn Service>),
     /// A job: the scheduler fires it.
     Job(Arc<Plan>),
+    /// Files that services are in.
+    Package(Arc<dyn Package>),
+}
+
+/// A package that runs: what its services run in.
+#[async_trait]
+pub trait Package: Send + Sync + 'static {
+    /// The names of its services.
+    fn services(&self) -> Vec<String>;
+
+    /// One of them.
+    fn service(&self, name: &str) -> Option<Arc<dyn Service>>;
+
+    /// What is known of one of them beyond what every service says of itself: where it is written, and what it uses.
+    fn details(&self, name: &str) -> Option<serde_json::Value>;
+
+    /// What an operator wants to know, such as the state of each worker.
+    fn stats(&self) -> serde_json::Value;
+
+    /// Ends it: no call is running any more.
+    async fn close(&self);
 }
 
 /// A security definition, in both directions. A kind offers those that make sense for it.
@@ -126,6 +147,7 @@ impl std::fmt::Debug for Part {
             Self::Security(_) => "Security",
             Self::Service(_) => "Service",
             Self::Job(_) => "Job",
+            Self::Package(_) => "Package",
         })
     }
 }

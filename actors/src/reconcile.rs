@@ -284,6 +284,7 @@ impl Reconciler {
             health: health.clone(),
             clock: self.clock.clone(),
             tasks: self.tasks.clone(),
+            python: self.registry.python.clone(),
             parts,
             services: self.registry.services.clone(),
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::cache::Cache;
 use crate::connection::Handle;
 use crate::engine::Engine;
 use crate::{Caller, Cid, Error, Request, Response, Result};
@@ -21,17 +22,24 @@ pub struct ChannelInfo {
     pub r#type: &'static str,
     /// The type of the job, such as `interval`, if it is one that came due.
     pub job: Option<&'static str>,
+    /// How it reads bodies: `json` or `raw`; none where that is not said.
+    pub data_format: Option<&'static str>,
 }
 
 impl ChannelInfo {
-    /// From its two parts.
+    /// From its name and its type.
     pub fn new(name: impl Into<Arc<str>>, r#type: &'static str) -> Self {
-        Self { name: name.into(), r#type, job: None }
+        Self { name: name.into(), r#type, job: None, data_format: None }
     }
 
     /// Of a job that came due: its name and its type.
     pub fn of_job(name: impl Into<Arc<str>>, job: &'static str) -> Self {
-        Self { name: name.into(), r#type: "scheduler", job: Some(job) }
+        Self { name: name.into(), r#type: "scheduler", job: Some(job), data_format: None }
+    }
+
+    /// The same, with how it reads bodies.
+    pub fn reading(self, data_format: &'static str) -> Self {
+        Self { data_format: Some(data_format), ..self }
     }
 }
 
@@ -145,6 +153,14 @@ impl Context {
             Some(client) => Ok(H::bind(client.clone(), self)),
             None => Err(Error::internal(format!("connection {name:?} is not of type {}", type_name::<H>()))),
         }
+    }
+
+    /// A cache of the cluster, by its name; [`crate::cache::DEFAULT`] is the one that most services use.
+    ///
+    /// # Errors
+    /// If there are no caches here.
+    pub fn cache(&self, name: &str) -> Result<Cache> {
+        Ok(Cache::new(self.0.engine.caching()?, name))
     }
 
     /// Calls another service and waits for its answer, within this deadline.
