@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use crate::definitions::Definitions;
 use crate::http::{admin, ingress, listener, tls};
+use crate::jobs::Jobs;
 use crate::joining::Cluster;
 use crate::management::Management;
 use crate::metrics::Metrics;
@@ -55,6 +56,8 @@ pub struct App {
     pub supervisor: Supervisor,
     /// Fires jobs; none before the node has started.
     pub scheduler: Option<Scheduler>,
+    /// What operators and programs do to jobs; none before the node has started.
+    pub jobs: Option<Arc<Jobs>>,
     /// What it counts.
     pub metrics: Metrics,
     /// Its place in its cluster; none on a node that is no part of one.
@@ -101,7 +104,7 @@ impl Node {
         let setup = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
         let keyring = settings.keyring(environment).map_err(|e| setup("the sealing keys", &e))?;
         let clock = Clock::System;
-        let (store, (slots, leases), redis): (Arc<dyn Store>, Jobs, _) = match &settings.store {
+        let (store, (slots, leases), redis): (Arc<dyn Store>, JobStores, _) = match &settings.store {
             StoreUrl::Embedded => {
                 let (folder, clock) = (settings.data.clone(), clock.clone());
                 let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, clock)).await?;
@@ -154,6 +157,7 @@ impl Node {
             live,
             supervisor,
             scheduler: None,
+            jobs: None,
             metrics,
             tasks,
             clock,
@@ -168,7 +172,7 @@ impl Node {
             app.cluster = Some(cluster);
             guard
         });
-        let jobs = app.fire_jobs(slots, leases);
+        let jobs = app.fire_jobs(slots, leases, &management);
         if let Some(tls) = &tls {
             tls.watch(&app);
         }
@@ -225,11 +229,16 @@ impl Node {
 }
 
 /// Where a store keeps what it keeps of jobs, and their leases.
-type Jobs = (Arc<dyn Slots>, Arc<dyn Leases>);
+type JobStores = (Arc<dyn Slots>, Arc<dyn Leases>);
 
 impl App {
     /// Begins to fire jobs.
-    fn fire_jobs(&mut self, slots: Arc<dyn Slots>, leases: Arc<dyn Leases>) -> Endless {
+    fn fire_jobs(
+        &mut self,
+        slots: Arc<dyn Slots>,
+        leases: Arc<dyn Leases>,
+        management: &Management,
+    ) -> Endless {
         let cluster = self.cluster.clone();
         let begun = self.clock.now().timestamp_micros().unsigned_abs();
         let members = cluster.as_ref().map(|cluster| cluster.membership.clone());
@@ -245,7 +254,10 @@ impl App {
             clock: self.clock.clone(),
         };
         let (scheduler, guard) = Scheduler::begin(with, self.metrics.jobs.meters.clone());
-        self.scheduler = Some(scheduler);
+        self.scheduler = Some(scheduler.clone());
+        let jobs = Arc::new(Jobs { definitions: self.definitions.clone(), scheduler });
+        management.begin_jobs(&jobs);
+        self.jobs = Some(jobs);
         guard
     }
 

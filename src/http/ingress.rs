@@ -69,6 +69,13 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
         Ok(Found::Route(matched)) => matched,
         Ok(Found::Options { allow }) => return options(&snapshot.routes, &head, cid, &allow),
         Err(error) => {
+            if error.kind() == ErrorKind::NotFound
+                && let Some(response) =
+                    Box::pin(super::zato::answer(&snapshot, &head, &mut body, cid, begun)).await
+            {
+                linger(app, body);
+                return response;
+            }
             app.metrics.unrouted.with_label_values(&[error.kind().status().as_str()]).inc();
             linger(app, body);
             return failure::render(Shape::Default, cid, &error);
@@ -131,14 +138,14 @@ async fn call(
     service.call(&ctx, request).await
 }
 
-async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
     let late = |_| Error::new(ErrorKind::SlowRequest, "the request did not come in time");
     tokio::time::timeout_at(deadline, work).await.map_err(late)?
 }
 
 /// Reads a body. One that is too long is refused by its announced length before anything is read, and otherwise as
 /// soon as it passes the limit.
-async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes> {
+pub(super) async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes> {
     let announced = body.size_hint().lower();
     let too_large = || {
         let message = format!("the body is longer than the {limit} bytes that this channel accepts");
