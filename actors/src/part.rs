@@ -8,7 +8,7 @@ use bytes::Bytes;
 use config::Name;
 use http::Response;
 use sdk::connection::http::HttpCall;
-use sdk::{ChannelInfo, Cid, HttpHead, Request, Result, Security, Service};
+use sdk::{ChannelInfo, Cid, HttpHead, Issuer, Request, Result, Security, Service};
 use tokio::time::Instant;
 
 use crate::routes::Mount;
@@ -50,6 +50,11 @@ pub trait Package: Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// What a security definition can do: its guard has the part `incoming`.
+pub const CHECK_CALLERS: &str = "check callers";
+/// What a security definition can do: its guard has the part `outgoing`.
+pub const LOG_IN: &str = "log in elsewhere";
+
 /// A security definition, in both directions. A kind offers those that make sense for it.
 #[derive(Clone, Default)]
 pub struct Guard {
@@ -57,6 +62,10 @@ pub struct Guard {
     pub incoming: Option<Arc<dyn Security>>,
     /// Says who we are.
     pub outgoing: Option<Arc<dyn Credentials>>,
+    /// Whether it looks at client certificates, so that connections must ask for them.
+    pub certificates: bool,
+    /// Makes tokens.
+    pub issuer: Option<Arc<dyn Issuer>>,
 }
 
 /// Says who we are, in requests to others.

@@ -284,6 +284,8 @@ impl Reconciler {
             health: health.clone(),
             clock: self.clock.clone(),
             tasks: self.tasks.clone(),
+            sessions: self.store.sessions(),
+            keyring: self.keyring.clone(),
             python: self.registry.python.clone(),
             parts,
             services: self.registry.services.clone(),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::connection::Handle;
 use crate::engine::Engine;
-use crate::{Caller, Cid, Error, Request, Response, Result};
+use crate::{Caller, Cid, Error, Issuer, Request, Response, Result};
 
 /// Where a request came in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -153,6 +153,11 @@ impl Context {
             Some(client) => Ok(H::bind(client.clone(), self)),
             None => Err(Error::internal(format!("connection {name:?} is not of type {}", type_name::<H>()))),
         }
+    }
+
+    /// The running security definitions that make tokens, in the order of their names.
+    pub fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        self.0.engine.issuers()
     }
 
     /// A cache of the cluster, by its name; [`crate::cache::DEFAULT`] is the one that most services use.

@@ -23,7 +23,7 @@ pub use context::{ChannelInfo, Context, Logger};
 pub use error::{Error, ErrorKind, Result};
 pub use request::{HttpHead, Request};
 pub use response::Response;
-pub use security::{Caller, Security};
+pub use security::{Caller, Issuer, Security};
 pub use service::{Service, ServiceInfo};
 pub use zeugma_macros::service;
 

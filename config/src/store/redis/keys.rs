@@ -94,6 +94,16 @@ impl Keys {
         self.key("job-changes")
     }
 
+    /// There as long as this session is.
+    pub(super) fn session(&self, id: &str) -> String {
+        self.key(&format!("session:{id}"))
+    }
+
+    /// STREAM: the sessions that were ended. Only a hint.
+    pub(super) fn closed(&self) -> String {
+        self.key("closed")
+    }
+
     /// ZSET: the keys of the items of a cache, by their last use. An item's own key begins with this one.
     pub(super) fn cache(&self, name: &str) -> String {
         self.key(&format!("cache:{name}"))
