@@ -163,9 +163,8 @@ impl Node {
         let limits = listener::Limits::of(&app.settings);
         let data = ingress::service(app.clone());
         let data = listener::open("data", app.settings.listen, data, &limits, tls.clone(), &app).await?;
-        let admin_service = warp::service(admin::filter(&app));
-        let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
-        let make = move |_| admin_service.clone();
+        let inner = hyper_util::service::TowerToHyperService::new(warp::service(admin::filter(&app)));
+        let make = move |peer| admin::FromPeer { inner: inner.clone(), peer };
         let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
         Ok(Self {
             app,

@@ -2,6 +2,7 @@
 
 mod actors;
 mod admin;
+mod admin_token;
 mod apply;
 mod bundle;
 mod change;
@@ -79,6 +80,9 @@ enum Command {
     Actors(actors::Actors),
     /// Tells an actor to ping, pause, resume, drain, restart or to say its stats
     Actor(actors::Actor),
+    /// Makes, shows and revokes tokens for the admin listener
+    #[command(subcommand)]
+    AdminToken(admin_token::AdminTokens),
     /// Changes passwords, keys and tokens
     #[command(subcommand)]
     Password(password::Password),
@@ -132,6 +136,7 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Store(store) => once(store.run()),
         Command::Actors(actors) => once(actors.run()),
         Command::Actor(actor) => once(actor.run()),
+        Command::AdminToken(tokens) => once(tokens.run()),
         Command::Password(password) => once(password.run()),
     }
 }

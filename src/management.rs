@@ -249,5 +249,5 @@ fn options(ctx: &Context, expect: Option<Revision>) -> Options {
 fn note(ctx: &Context) -> Note {
     let who = ctx.caller().map_or("somebody", |caller| caller.name());
     let author = format!("{who}, through channel {}", ctx.channel().name);
-    Note { author, reason: Some(format!("{} (cid {})", ctx.service(), ctx.cid())) }
+    Note { author, reason: Some(format!("{} (cid {})", ctx.service(), ctx.cid())), ..Note::default() }
 }

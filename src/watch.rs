@@ -63,7 +63,8 @@ async fn apply(app: &App, paths: &[PathBuf; 1]) {
     let read = move || bundle::read_paths(&of).filled(&env_var);
     let outcome = match tokio::task::spawn_blocking(read).await {
         Ok(bundle) => {
-            let note = Note { author: "zeugma start".into(), reason: Some("--watch".into()) };
+            let note =
+                Note { author: "zeugma start".into(), reason: Some("--watch".into()), ..Note::default() };
             app.definitions.apply(bundle, Options::default(), note).await
         }
         Err(error) => {

@@ -24,6 +24,9 @@ pub trait Kind: Send + Sync + 'static {
     /// Family and type, such as `channel.rest`.
     const TAG: &'static str;
 
+    /// Whether only an admin may write definitions of this kind: those that give rights over nodes.
+    const GUARDED: bool = false;
+
     /// The parameters. Their doc comments are the users' documentation; `deny_unknown_fields` is expected.
     type Params: DeserializeOwned + Serialize + JsonSchema + Send + Sync;
 
@@ -91,6 +94,8 @@ impl Start {
 pub trait AnyKind: Send + Sync + 'static {
     /// Family and type.
     fn tag(&self) -> &'static str;
+    /// See [`Kind::GUARDED`].
+    fn guarded(&self) -> bool;
     /// The JSON schema of the parameters, for people, forms and checks.
     fn schema(&self) -> Schema;
     /// The parameters of a typical definition.
@@ -105,6 +110,10 @@ pub trait AnyKind: Send + Sync + 'static {
 impl<K: Kind> AnyKind for K {
     fn tag(&self) -> &'static str {
         K::TAG
+    }
+
+    fn guarded(&self) -> bool {
+        K::GUARDED
     }
 
     fn schema(&self) -> Schema {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use config::Name;
+use chrono::{DateTime, Utc};
+use config::{Name, Role};
 use http::Response;
 use sdk::connection::http::HttpCall;
 use sdk::{ChannelInfo, Cid, HttpHead, Request, Result, Security, Service};
@@ -29,10 +30,23 @@ pub enum Part {
 /// A security definition, in both directions. A kind offers those that make sense for it.
 #[derive(Clone, Default)]
 pub struct Guard {
+    /// Lets somebody into the admin listener.
+    pub admin: Option<AdminToken>,
     /// Checks who calls us.
     pub incoming: Option<Arc<dyn Security>>,
     /// Says who we are.
     pub outgoing: Option<Arc<dyn Credentials>>,
+}
+
+/// An admin token, by its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminToken {
+    /// What it allows.
+    pub role: Role,
+    /// Its SHA-256.
+    pub hash: [u8; 32],
+    /// When it ends, if it does.
+    pub expires: Option<DateTime<Utc>>,
 }
 
 /// Says who we are, in requests to others.

@@ -15,6 +15,7 @@ use crate::{channel, check, connection, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
+    &security::admin_token::AdminTokenKind,
     &security::api_key::ApiKey,
     &security::basic::Basic,
     &security::bearer::Bearer,
@@ -93,6 +94,11 @@ impl Registry {
                 .hint(format!("this version has no type of {} yet", tag.family.plural()));
             fault.maybe_hint(config::fault::suggest(&tag.r#type, known))
         })
+    }
+
+    /// Whether only an admin may write definitions of this kind.
+    pub fn guarded(&self, tag: &KindTag) -> bool {
+        self.kinds.get(tag).is_some_and(|kind| kind.guarded())
     }
 
     /// Where a kind keeps its secrets; nowhere, if there is no such kind.

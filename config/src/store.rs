@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::catalog::Catalog;
 use crate::definition::Definition;
 use crate::name::{DefId, Revision};
+use crate::rights::Principal;
 
 pub use self::health::{Health, State};
 
@@ -64,8 +65,11 @@ impl Change {
 /// Who changes something, and why.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Note {
-    /// Who.
+    /// Who, by their own words: what proves it is in `by`.
     pub author: String,
+    /// Who showed an admin token, if the change came that way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Principal>,
     /// Why, if they said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

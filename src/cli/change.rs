@@ -68,12 +68,17 @@ impl Changing {
         if outcome.dry_run {
             return Ok(Exit::Done);
         }
+        Ok(self.exit(outcome))
+    }
+
+    /// Warns of what is wrong on nodes; done, if they all serve the change.
+    pub(super) fn exit(&self, outcome: &Outcome) -> Exit {
         for node in &outcome.receipt.nodes {
             for fault in &node.faults {
                 eprintln!("warning: on node {}: {fault}", node.node);
             }
         }
-        Ok(if outcome.receipt.settled || self.no_wait { Exit::Done } else { Exit::NotSettled })
+        if outcome.receipt.settled || self.no_wait { Exit::Done } else { Exit::NotSettled }
     }
 
     fn summary(&self, outcome: &Outcome) -> String {

@@ -94,7 +94,11 @@ impl Kind for ApiKey {
             username: params.username.unwrap_or_else(|| start.id.name.to_string()),
             security: start.id.name.to_string(),
         };
-        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing: Some(outgoing) }))
+        Ok(Part::Security(Guard {
+            incoming: Some(Arc::new(incoming)),
+            outgoing: Some(outgoing),
+            ..Guard::default()
+        }))
     }
 }
 

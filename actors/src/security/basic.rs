@@ -117,7 +117,7 @@ impl Kind for Basic {
         };
         let challenge = challenge(&realm)?;
         let incoming = Check { username, security: start.id.name.to_string(), challenge, proof };
-        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing }))
+        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing, ..Guard::default() }))
     }
 }
 

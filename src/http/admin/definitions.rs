@@ -1,9 +1,10 @@
 //! Endpoints about what is wanted: definitions, bundles, history.
 
+use config::Role;
 use config::bundle::{self, Bundle};
 use http::HeaderValue;
 use http::header::ACCEPT;
-use sdk::{Error, Result};
+use sdk::{Error, ErrorKind, Result};
 use warp::reply::Response;
 
 use super::answer::{self, Failure};
@@ -35,6 +36,7 @@ fn options(call: &Call) -> Result<Options> {
         dry_run: call.flag("dry_run")?,
         prune: false,
         wait: call.wait("wait", WAIT)?,
+        role: call.role(),
     })
 }
 
@@ -85,7 +87,11 @@ fn read(text: &str) -> Bundle {
 /// Writes a bundle.
 pub(super) async fn export(call: Call) -> Result<Response, Failure> {
     let family = call.query("family")?;
-    let definitions = call.app.definitions.export(family, call.flag("reveal")?).await?;
+    let reveal = call.flag("reveal")?;
+    if reveal && call.role() < Role::Admin {
+        return Err(Error::new(ErrorKind::Forbidden, "only an admin may see secrets in clear").into());
+    }
+    let definitions = call.app.definitions.export(family, reveal).await?;
     let accept = call.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let by_accept = || match accept.contains("json") && !accept.contains("yaml") {
         true => Format::Json,

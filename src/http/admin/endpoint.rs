@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use config::Role;
 use http::{HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -61,8 +62,8 @@ pub(super) struct Endpoint {
     pub(super) operation: &'static str,
     /// What it does.
     pub(super) summary: &'static str,
-    /// Whether it answers without a token.
-    pub(super) open: bool,
+    /// What a caller's token must allow; none: it answers without one.
+    pub(super) role: Option<Role>,
     /// The query.
     pub(super) query: Vec<Param>,
     /// The request's body.
@@ -74,10 +75,12 @@ pub(super) struct Endpoint {
     handler: Handler,
 }
 
-/// Begins the description of an endpoint.
+/// Begins the description of an endpoint. Who only looks needs the role of a viewer, who changes something that of a
+/// deployer, unless it says otherwise.
 pub(super) fn on(method: Method, path: &'static str, operation: &'static str) -> Unanswered {
     let (query, others) = (Vec::new(), Vec::new());
-    Unanswered { method, path, operation, open: false, query, body: None, others }
+    let role = Some(if method == Method::GET { Role::Viewer } else { Role::Deployer });
+    Unanswered { method, path, operation, role, query, body: None, others }
 }
 
 /// An endpoint that nothing answers yet.
@@ -85,7 +88,7 @@ pub(super) struct Unanswered {
     method: Method,
     path: &'static str,
     operation: &'static str,
-    open: bool,
+    role: Option<Role>,
     query: Vec<Param>,
     body: Option<Content>,
     others: Vec<Other>,
@@ -94,7 +97,13 @@ pub(super) struct Unanswered {
 impl Unanswered {
     /// It answers without a token.
     pub(super) fn open(mut self) -> Self {
-        self.open = true;
+        self.role = None;
+        self
+    }
+
+    /// It answers only those who may do everything.
+    pub(super) fn admin(mut self) -> Self {
+        self.role = Some(Role::Admin);
         self
     }
 
@@ -156,8 +165,8 @@ impl Unanswered {
     }
 
     fn answered(self, summary: &'static str, answer: Content, handler: Handler) -> Arc<Endpoint> {
-        let Self { method, path, operation, open, query, body, others } = self;
-        Arc::new(Endpoint { method, path, operation, summary, open, query, body, answer, others, handler })
+        let Self { method, path, operation, role, query, body, others } = self;
+        Arc::new(Endpoint { method, path, operation, summary, role, query, body, answer, others, handler })
     }
 }
 

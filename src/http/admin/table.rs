@@ -69,7 +69,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .json("Which node serves which revision.", runtime::revision),
         get("/api/v1/nodes", "nodes")
             .json("The nodes.", runtime::nodes),
-        post("/api/v1/store/{decision}", "decideStore")
+        post("/api/v1/store/{decision}", "decideStore").admin()
             .query::<Span>("wait", "How long to wait until every node serves it; 10s if left out.")
             .query::<String>("reason", "Why, for the history.")
             .json("When Redis lost its data: restore what this node holds, or accept what is there.", store::decide),
