@@ -64,6 +64,11 @@ impl Keys {
         self.key(&format!("lease:{name}"))
     }
 
+    /// HASH: what is left of this budget.
+    pub(super) fn budget(&self, name: &str) -> String {
+        self.key(&format!("budget:{name}"))
+    }
+
     /// Counts the leases given.
     pub(super) fn fence(&self) -> String {
         self.key("fence")

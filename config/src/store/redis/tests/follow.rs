@@ -198,6 +198,7 @@ async fn nodes_know_of_each_other_and_lease_what_only_one_may_do() {
     let node = Node::join(&server.url()).await;
     members::contract::keeps(&*node, &*node).await;
     lease::contract::keeps(&*node).await;
+    crate::budgets::contract::keeps(&*node).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,202 @@
+//! Locks out who fails again and again to say who they are. Whoever is locked out is answered as with a wrong password.
+//!
+//! An address that fails too often is locked out for a while, twice as long each time. If a definition is tried from
+//! many addresses, those that have not been right lately are locked out together: those that have go on.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How often an address may fail within a [`WINDOW`].
+pub const FAILURES: u32 = 10;
+/// How often a definition may be failed from all addresses together within a [`WINDOW`].
+pub const FAILURES_OF_ALL: u32 = 200;
+/// Failures further apart than this are not added up.
+pub const WINDOW: Duration = Duration::from_secs(60);
+/// How long the first time; twice as long each further time.
+pub const FIRST: Duration = Duration::from_secs(5);
+/// At most.
+pub const LONGEST: Duration = Duration::from_secs(900);
+/// How long an address counts as one that was right.
+const TRUSTED: Duration = Duration::from_secs(24 * 3600);
+/// How many shards, and how many addresses each remembers.
+const SHARDS: usize = 16;
+const MOST: usize = 4_096;
+
+/// What is remembered of an address, or of a definition as a whole.
+#[derive(Clone, Copy)]
+struct Memory {
+    failures: u32,
+    since: Instant,
+    locked_until: Option<Instant>,
+    times: u32,
+    right_at: Option<Instant>,
+}
+
+/// Which definition, tried from where; from everywhere, if there is no address.
+#[derive(PartialEq, Eq, Hash, Clone)]
+struct Who {
+    security: Box<str>,
+    address: Option<IpAddr>,
+}
+
+/// See the module.
+pub struct Lockout {
+    shards: [Mutex<HashMap<Who, Memory>>; SHARDS],
+    hash: RandomState,
+}
+
+impl Default for Lockout {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), hash: RandomState::new() }
+    }
+}
+
+impl Lockout {
+    /// Whether this address is not to be believed for now, whatever it says.
+    pub fn locks(&self, security: &str, address: IpAddr) -> bool {
+        let now = Instant::now();
+        let locked = |memory: &Memory| memory.locked_until.is_some_and(|until| now < until);
+        let who = who(security, Some(address));
+        let own = self.shard(&who).get(&who).copied();
+        if own.as_ref().is_some_and(locked) {
+            return true;
+        }
+        let trusted = own.and_then(|memory| memory.right_at).is_some_and(|at| now < at + TRUSTED);
+        let all = self::who(security, None);
+        !trusted && self.shard(&all).get(&all).is_some_and(locked)
+    }
+
+    /// It was right.
+    pub fn right(&self, security: &str, address: IpAddr) {
+        let now = Instant::now();
+        let who = who(security, Some(address));
+        let mut shard = self.shard(&who);
+        make_room(&mut shard, now);
+        let fresh = Memory { failures: 0, since: now, locked_until: None, times: 0, right_at: None };
+        let memory = shard.entry(who).or_insert(fresh);
+        (memory.right_at, memory.failures) = (Some(now), 0);
+    }
+
+    /// It was wrong.
+    pub fn wrong(&self, security: &str, address: IpAddr) {
+        self.count(who(security, Some(address)), FAILURES);
+        self.count(who(security, None), FAILURES_OF_ALL);
+    }
+
+    fn count(&self, who: Who, most: u32) {
+        let now = Instant::now();
+        let mut shard = self.shard(&who);
+        make_room(&mut shard, now);
+        let fresh = Memory { failures: 0, since: now, locked_until: None, times: 0, right_at: None };
+        let memory = shard.entry(who.clone()).or_insert(fresh);
+        if now.saturating_duration_since(memory.since) > WINDOW {
+            (memory.failures, memory.since) = (0, now);
+        }
+        memory.failures += 1;
+        if memory.failures >= most {
+            let quiet = memory.locked_until.is_none_or(|until| now > until + LONGEST);
+            memory.times = if quiet { 0 } else { memory.times + 1 };
+            let lock = FIRST.saturating_mul(1 << memory.times.min(16)).min(LONGEST);
+            (memory.locked_until, memory.failures) = (Some(now + lock), 0);
+            let address = who.address.map_or_else(|| "many addresses".into(), |address| address.to_string());
+            tracing::warn!(security = &*who.security, address, seconds = lock.as_secs(), "locked out");
+        }
+    }
+
+    fn shard(&self, who: &Who) -> MutexGuard<'_, HashMap<Who, Memory>> {
+        #[allow(clippy::cast_possible_truncation)] // it is reduced to a few bits anyway
+        let index = self.hash.hash_one(who) as usize % SHARDS;
+        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn who(security: &str, address: Option<IpAddr>) -> Who {
+    Who { security: security.into(), address: address.map(|address| super::home(address.to_canonical())) }
+}
+
+/// Forgets what is over, and if all goes on, who was right longest ago: a flood of addresses finds bounded memory.
+fn make_room(shard: &mut HashMap<Who, Memory>, now: Instant) {
+    if shard.len() < MOST {
+        return;
+    }
+    shard.retain(|who, memory| {
+        let failing = now.saturating_duration_since(memory.since) <= WINDOW && memory.failures > 0;
+        let locked = memory.locked_until.is_some_and(|until| now < until + LONGEST);
+        who.address.is_none() || failing || locked || memory.right_at.is_some_and(|at| now < at + TRUSTED)
+    });
+    if shard.len() >= MOST {
+        shard.retain(|who, memory| who.address.is_none() || memory.right_at.is_some());
+    }
+    if shard.len() >= MOST {
+        shard.retain(|who, _| who.address.is_none());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(n: u32) -> IpAddr {
+        IpAddr::from((0x0a00_0000 + n).to_be_bytes())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_fails_is_locked_out_for_longer_each_time() {
+        let lockout = Lockout::default();
+        let fail = |n: u32| (0..n).for_each(|_| lockout.wrong("clerk", address(1)));
+        fail(FAILURES - 1);
+        assert!(!lockout.locks("clerk", address(1)));
+        fail(1);
+        assert!(lockout.locks("clerk", address(1)));
+        assert!(!lockout.locks("clerk", address(2)) && !lockout.locks("other", address(1)));
+        tokio::time::advance(FIRST).await;
+        assert!(!lockout.locks("clerk", address(1)));
+        fail(FAILURES);
+        tokio::time::advance(FIRST).await;
+        assert!(lockout.locks("clerk", address(1)), "twice as long");
+        tokio::time::advance(FIRST).await;
+        assert!(!lockout.locks("clerk", address(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_right_starts_anew_and_slow_failures_do_not_add_up() {
+        let lockout = Lockout::default();
+        for _ in 0..FAILURES * 3 {
+            lockout.wrong("clerk", address(1));
+            lockout.right("clerk", address(1));
+        }
+        assert!(!lockout.locks("clerk", address(1)));
+        for _ in 0..FAILURES * 3 {
+            lockout.wrong("clerk", address(2));
+            tokio::time::advance(WINDOW).await;
+        }
+        assert!(!lockout.locks("clerk", address(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_addresses_lock_out_strangers_but_not_who_was_right() {
+        let lockout = Lockout::default();
+        lockout.right("clerk", address(0));
+        for n in 1..=FAILURES_OF_ALL {
+            lockout.wrong("clerk", address(n));
+        }
+        assert!(lockout.locks("clerk", address(9_999)));
+        assert!(!lockout.locks("clerk", address(0)));
+        assert!(!lockout.locks("other", address(9_999)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_addresses_finds_bounded_memory() {
+        let lockout = Lockout::default();
+        for n in 0..200_000 {
+            lockout.wrong("clerk", address(n));
+        }
+        let kept: usize = lockout.shards.iter().map(|shard| shard.lock().expect("whole").len()).sum();
+        assert!(kept <= SHARDS * MOST, "{kept}");
+    }
+}
