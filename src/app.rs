@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::admission::lockout::Lockout;
 use actors::supervisor::Supervisor;
 use actors::{AnyKind, Live, Reconciler, Registry};
 use cluster::Board;
@@ -55,6 +56,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Its place in its cluster; none on a node that is no part of one.
     pub cluster: Option<Cluster>,
+    /// Who has been wrong too often.
+    pub lockout: Arc<Lockout>,
     /// Background work.
     pub tasks: Tasks,
     /// Time.
@@ -115,10 +118,17 @@ impl Node {
         };
         let management = Management::default();
         let registry = management.registry(extras.kinds, extras.services);
-        let registry = Arc::new(registry.map_err(|e| setup("services", &e))?);
+        let mut registry = registry.map_err(|e| setup("services", &e))?;
+        if let Some(redis) = &redis {
+            registry = registry.with_budgets(redis.clone());
+        }
+        let registry = Arc::new(registry);
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let tasks = Tasks::default();
-        let live = Live::new(tasks.clone(), clock.clone());
+        let mut live = Live::new(tasks.clone(), clock.clone());
+        if let Some(redis) = &redis {
+            live = live.with_caches(redis.clone());
+        }
         let board = Arc::new(Board::default());
         let definitions = Definitions { store: store.clone(), registry: registry.clone(), keyring, board };
         let managed = management.begin(&definitions);
@@ -144,6 +154,7 @@ impl Node {
             live,
             supervisor,
             metrics,
+            lockout: Arc::default(),
             tasks,
             clock,
             started: Instant::now(),

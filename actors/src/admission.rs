@@ -200,7 +200,8 @@ mod tests {
     async fn all_roles_are_needed_and_a_stranger_has_none() {
         let admission = admission(&[], &["clerk", "night"]);
         let here: IpAddr = "127.0.0.1".parse().expect("an address");
-        let caller = |roles: &[&str]| Caller::vouch("x", "y", roles.iter().map(ToString::to_string).collect());
+        let caller =
+            |roles: &[&str]| Caller::vouch("x", "y", roles.iter().map(ToString::to_string).collect());
         assert!(admission.of(Some(&caller(&["night", "clerk", "more"])), here).await.is_ok());
         let error = admission.of(Some(&caller(&["clerk"])), here).await.expect_err("not at night");
         assert_eq!((error.kind(), error.message()), (ErrorKind::Forbidden, "this needs the role night"));

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use config::Family;
 use futures_util::FutureExt as _;
+use sdk::cache::Caching;
 use sdk::call::Call;
 use sdk::engine::Engine;
 use sdk::{ChannelInfo, Cid, Context, Error, Request, Response, Result, Security, Service};
@@ -101,6 +102,10 @@ impl Engine for Snapshot {
                 None => Err(Error::unavailable(format!("there is no connection {name:?}"))),
             },
         }
+    }
+
+    fn caching(&self) -> Result<Arc<dyn Caching>> {
+        Ok(self.caching.clone())
     }
 
     fn now(&self) -> DateTime<Utc> {

@@ -5,7 +5,9 @@
 // The `service` attribute writes paths that begin with `zeugma`; here that is the sdk itself.
 extern crate sdk as zeugma;
 
+pub mod admission;
 pub mod backoff;
+mod cache;
 pub mod channel;
 pub mod check;
 pub mod connection;
@@ -16,7 +18,9 @@ pub mod keeper;
 pub mod kind;
 pub mod line;
 pub mod meter;
+pub mod package;
 pub mod part;
+pub mod python;
 pub mod reconcile;
 pub mod registry;
 pub mod routes;

@@ -280,6 +280,8 @@ impl Reconciler {
             health: health.clone(),
             clock: self.clock.clone(),
             tasks: self.tasks.clone(),
+            python: self.registry.python.clone(),
+            budgets: self.registry.budgets.clone(),
             parts,
             services: self.registry.services.clone(),
         };

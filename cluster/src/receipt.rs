@@ -1,6 +1,7 @@
 //! Receipts: which revision each node serves, with which faults, so that a writer can wait until all of them do.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use config::{Fault, Name, Revision};
@@ -51,23 +52,52 @@ pub struct Receipt {
 
 /// What the nodes have said last.
 #[derive(Debug)]
-pub struct Board(watch::Sender<BTreeMap<Name, Served>>);
+pub struct Board(watch::Sender<BTreeMap<Name, Served>>, Mutex<BTreeMap<Name, Faults>>);
+
+/// What is wrong on a node.
+#[derive(Debug, Default)]
+struct Faults {
+    /// With definitions that are wanted.
+    wanted: Vec<Fault>,
+    /// With what was not taken.
+    aside: Vec<Fault>,
+}
 
 impl Default for Board {
     fn default() -> Self {
-        Self(watch::Sender::new(BTreeMap::new()))
+        Self(watch::Sender::new(BTreeMap::new()), Mutex::default())
     }
 }
 
 impl Board {
     /// A node says what it serves. Saying the same revision again keeps the time.
     pub fn publish(&self, node: &Name, revision: Revision, faults: Vec<Fault>) {
+        let faults = self.all_faults(node, |all| all.wanted = faults);
         self.0.send_modify(|board| {
             let before = board.get(node).filter(|served| served.revision == revision);
             let at = before.map_or_else(Instant::now, |served| served.at);
             let trouble = board.get(node).and_then(|served| served.trouble.clone());
             board.insert(node.clone(), Served { revision, at, faults, trouble });
         });
+    }
+
+    /// A node says what is wrong with something that it was to take and did not, in the place of what it said before.
+    pub fn aside(&self, node: &Name, faults: Vec<Fault>) {
+        let faults = self.all_faults(node, |all| all.aside = faults);
+        self.0.send_if_modified(|board| match board.get_mut(node) {
+            Some(served) if served.faults != faults => {
+                served.faults = faults;
+                true
+            }
+            _ => false,
+        });
+    }
+
+    fn all_faults(&self, node: &Name, change: impl FnOnce(&mut Faults)) -> Vec<Fault> {
+        let mut faults = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_node = faults.entry(node.clone()).or_default();
+        change(of_node);
+        of_node.wanted.iter().chain(&of_node.aside).cloned().collect()
     }
 
     /// Why a node cannot be spoken to, if it cannot.
@@ -83,6 +113,7 @@ impl Board {
 
     /// Forgets the nodes that are gone.
     pub fn keep(&self, is_here: impl Fn(&Name) -> bool) {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).retain(|node, _| is_here(node));
         self.0.send_if_modified(|board| {
             let before = board.len();
             board.retain(|node, _| is_here(node));
@@ -135,6 +166,23 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_taken_is_told_beside_what_does_not_run() {
+        let board = Board::default();
+        let node: Name = "a".parse().expect("a name");
+        let told = || -> Vec<String> {
+            board.served(&node).into_iter().flat_map(|served| served.faults).map(|fault| fault.at).collect()
+        };
+        board.aside(&node, vec![Fault::new("file", "")]);
+        assert_eq!(told(), Vec::<String>::new());
+        board.publish(&node, Revision(1), vec![Fault::new("channel/x", "")]);
+        assert_eq!(told(), ["channel/x", "file"]);
+        board.publish(&node, Revision(2), vec![]);
+        assert_eq!(told(), ["file"]);
+        board.aside(&node, vec![]);
+        assert_eq!((told(), board.served(&node).map(|served| served.revision)), (vec![], Some(Revision(2))));
+    }
 
     #[tokio::test]
     async fn a_receipt_waits_for_every_node_and_names_the_one_that_lags() {

@@ -44,7 +44,8 @@ pub(crate) mod contract {
     use super::*;
 
     pub(crate) async fn keeps(budgets: &dyn Budgets) {
-        let spend = |key: &str, tokens, ask| Spend { key: key.into(), tokens, per_second: 0.001, burst: 10.0, ask };
+        let spend =
+            |key: &str, tokens, ask| Spend { key: key.into(), tokens, per_second: 0.001, burst: 10.0, ask };
         let one = async |spend: Spend| budgets.spend(&[spend]).await.expect("answers")[0];
         let near = |left: Left, tokens: f64| (left.tokens - tokens).abs() < 0.5;
         let first = one(spend("a", 4.0, true)).await;

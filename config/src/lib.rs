@@ -4,6 +4,7 @@
 
 pub mod budgets;
 pub mod bundle;
+pub mod cache;
 pub mod catalog;
 pub mod clock;
 pub mod definition;
@@ -16,6 +17,7 @@ pub mod rights;
 pub mod rules;
 pub mod secret;
 pub mod settings;
+pub mod sources;
 pub mod store;
 pub mod units;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::cache::Cache;
 use crate::connection::Handle;
 use crate::engine::Engine;
 use crate::{Caller, Cid, Error, Request, Response, Result};
@@ -138,6 +139,14 @@ impl Context {
             Some(client) => Ok(H::bind(client.clone(), self)),
             None => Err(Error::internal(format!("connection {name:?} is not of type {}", type_name::<H>()))),
         }
+    }
+
+    /// A cache of the cluster, by its name; [`crate::cache::DEFAULT`] is the one that most services use.
+    ///
+    /// # Errors
+    /// If there are no caches here.
+    pub fn cache(&self, name: &str) -> Result<Cache> {
+        Ok(Cache::new(self.0.engine.caching()?, name))
     }
 
     /// Calls another service and waits for its answer, within this deadline.

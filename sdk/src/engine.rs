@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Cid, Context, Request, Response, Result};
+use crate::cache::Caching;
+use crate::{Cid, Context, Error, Request, Response, Result};
 
 /// The engine, as a running request sees it: one revision, from start to end.
 #[async_trait]
@@ -16,6 +17,14 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// If there is none of this name, or it is paused.
     fn connection(&self, name: &str) -> Result<Arc<dyn Any + Send + Sync>>;
+
+    /// What keeps the caches.
+    ///
+    /// # Errors
+    /// If this engine has none.
+    fn caching(&self) -> Result<Arc<dyn Caching>> {
+        Err(Error::unavailable("there are no caches here"))
+    }
 
     /// The time, by the engine's clock.
     fn now(&self) -> DateTime<Utc>;

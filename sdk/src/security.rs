@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::Result;
 use crate::request::HttpHead;
+use crate::{Error, Result};
 
 /// Somebody whom a security definition has vouched for.
 #[derive(Clone, Debug)]
@@ -50,4 +50,8 @@ pub trait Security: Send + Sync + 'static {
     /// # Errors
     /// If they do not say, or not truthfully.
     async fn check(&self, head: &HttpHead) -> Result<Caller>;
+
+    /// What [`check`](Self::check) answers to wrong credentials: the same is answered to a caller who is locked out, who is
+    /// not to learn whether they are right.
+    fn refusal(&self) -> Error;
 }

@@ -1,8 +1,6 @@
 //! `zeugma admin-token`: tokens for the admin listener, each with a name, a role and an end.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 use config::{DefId, Family, Name, Role, Span};
 use reqwest::Method;
@@ -105,9 +103,8 @@ impl Create {
         }
         let mut bits = [0; 32];
         aws_lc_rs::rand::fill(&mut bits).map_err(|_| Stop::failed("the system gives no random numbers"))?;
-        let token = format!("zeugma_{}", URL_SAFE_NO_PAD.encode(bits));
-        let hash: String =
-            digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = format!("zeugma_{}", hex(&bits));
+        let hash = hex(digest(&SHA256, token.as_bytes()).as_ref());
         let mut definition = json!({"type": TYPE, "role": role, "token_hash": hash});
         if let Some(ttl) = ttl {
             definition["expires"] = json!(chrono::Utc::now() + ttl.get());
@@ -118,6 +115,10 @@ impl Create {
         print(&token)?;
         Ok(changing.exit(&outcome))
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn all(remote: &Remote) -> Result<Listing, Stop> {

@@ -42,7 +42,7 @@ pub(super) struct Start {
     /// A bundle, or a folder of them, to apply once the node serves
     #[arg(long, value_name = "FILE|DIR")]
     apply: Vec<PathBuf>,
-    /// A folder whose bundles are applied whenever they change
+    /// A folder whose bundles are applied, and whose files of Python are deployed, whenever they change
     #[arg(long, value_name = "DIR")]
     watch: Option<PathBuf>,
     /// A file of settings: TOML, such as listen = "127.0.0.1:8080"
@@ -150,7 +150,7 @@ async fn serve(
 async fn prepare(node: &Node, demo: bool) -> Result<(), Stop> {
     let paths = &node.app.settings.apply;
     if !paths.is_empty() {
-        let wanted = bundle::read_paths(paths).filled(&env_var);
+        let wanted = bundle::read_paths(paths).filled(&env_var).with_sources();
         let note = Note { author: "zeugma start".into(), reason: Some("--apply".into()), ..Note::default() };
         match node.app.definitions.apply(wanted, Options::default(), note).await {
             Ok(outcome) => {

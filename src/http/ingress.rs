@@ -12,11 +12,11 @@ use actors::routes::{Found, Matched};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use sdk::engine::Engine;
-use sdk::{Cid, Context, Error, ErrorKind, HttpHead, Result};
+use sdk::{Caller, Cid, Context, Error, ErrorKind, HttpHead, Result, Security};
 use tokio::time::Instant;
 
 use crate::app::App;
@@ -24,6 +24,8 @@ use crate::app::App;
 /// Memory set aside at once for a body whose length is announced; more is taken as it really comes.
 const AHEAD: usize = 1 << 20;
 
+/// Whom a proxy speaks for.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// See [`linger`].
 const LINGER_BYTES: usize = 256 * 1024;
 /// See [`linger`].
@@ -59,6 +61,8 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
     let begun = Instant::now();
     let cid = Cid::new();
     let (Parts { method, uri, headers, .. }, mut body) = request.into_parts();
+    let forwarded = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
+    let peer = app.settings.trusted_proxies.client(peer, forwarded);
     let mut head = HttpHead { method, uri, headers, peer, params: Vec::new() };
 
     // 1. One revision for the whole request.
@@ -77,7 +81,7 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
     head.params = params;
     let head = Arc::new(head);
 
-    let outcome = call(&snapshot, route, &head, &mut body, cid, begun).await;
+    let outcome = call(app, &snapshot, route, &head, &mut body, cid, begun).await;
 
     route.running.meter.record(&outcome, begun.elapsed());
     if let Err(error) = &outcome {
@@ -91,6 +95,7 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
 
 /// Steps 3 to 6: everything that may refuse or fail.
 async fn call(
+    app: &App,
     snapshot: &Arc<actors::Snapshot>,
     route: &Route,
     head: &Arc<HttpHead>,
@@ -112,11 +117,18 @@ async fn call(
     };
 
     // 4. Who calls: before anything of the body is read.
+    let (address, admission) = (head.peer.ip(), route.channel.admission());
+    if let Some(admission) = admission {
+        admission.from(address).await?;
+    }
     let caller = match &route.security {
         Ok(None) => None,
-        Ok(Some(security)) => Some(within(deadline, security.check(head)).await?),
+        Ok(Some(security)) => Some(within(deadline, known(app, route, security, head)).await?),
         Err(reason) => return Err(Error::unavailable(reason.clone())),
     };
+    if let Some(admission) = admission {
+        admission.of(caller.as_ref(), address).await?;
+    }
     let service = route.service.as_ref().map_err(|reason| Error::unavailable(reason.clone()))?;
 
     // 5. The body, within its limit, byte for byte; then what the channel makes of it.
@@ -129,6 +141,21 @@ async fn call(
     let channel = route.channel.info().clone();
     let ctx = Context::new(cid, caller, channel, deadline, service.name.clone(), engine);
     service.call(&ctx, request).await
+}
+
+/// Who calls. Whoever has been wrong too often is not believed for a while, and not told so.
+async fn known(app: &App, route: &Route, security: &Arc<dyn Security>, head: &HttpHead) -> Result<Caller> {
+    let (name, address) = (route.channel.security().map_or("", config::Name::as_str), head.peer.ip());
+    if app.lockout.locks(name, address) {
+        return Err(security.refusal());
+    }
+    let outcome = security.check(head).await;
+    match &outcome {
+        Ok(_) => app.lockout.right(name, address),
+        Err(error) if error.kind() == ErrorKind::Unauthenticated => app.lockout.wrong(name, address),
+        Err(_) => {}
+    }
+    outcome
 }
 
 async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -252,6 +252,9 @@ async fn every_example_starts_or_says_why_not_and_nothing_panics() {
         if params.contains_key("service") {
             params.insert("service".into(), "zeugma.ping".into());
         }
+        if params.contains_key("package") {
+            params.insert("package".into(), "an example".into());
+        }
         let bundle = config::bundle::write_json([(draft.id.family, params)].into_iter());
         match node.try_apply(&bundle).await {
             Ok(outcome) => {

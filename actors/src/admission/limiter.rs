@@ -67,7 +67,9 @@ impl Limiter {
                     return Err(too_many(inner.buckets.until(left.tokens)));
                 }
                 Ok(Err(error)) => tracing::debug!(%error, limit = inner.scope, "counted on this node alone"),
-                Err(_) => tracing::debug!(limit = inner.scope, "the store is slow; counted on this node alone"),
+                Err(_) => {
+                    tracing::debug!(limit = inner.scope, "the store is slow; counted on this node alone")
+                }
             }
         }
         let taken = inner.buckets.take(key, Instant::now()).map_err(too_many);

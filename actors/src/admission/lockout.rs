@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,19 +47,38 @@ struct Who {
 
 /// See the module.
 pub struct Lockout {
+    begun: Instant,
+    /// When somebody was wrong last, in seconds since it began and one more; 0: never. While nobody is, nothing is looked up.
+    wrong_at: AtomicU64,
     shards: [Mutex<HashMap<Who, Memory>>; SHARDS],
     hash: RandomState,
 }
 
 impl Default for Lockout {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hash: RandomState::new() }
+        Self {
+            begun: Instant::now(),
+            wrong_at: AtomicU64::new(0),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hash: RandomState::new(),
+        }
     }
 }
 
 impl Lockout {
+    /// Whether somebody was wrong lately, so that it matters who is right.
+    fn uneasy(&self) -> bool {
+        match self.wrong_at.load(Ordering::Relaxed) {
+            0 => false,
+            at => self.begun.elapsed().as_secs() < at + LONGEST.as_secs() + WINDOW.as_secs(),
+        }
+    }
+
     /// Whether this address is not to be believed for now, whatever it says.
     pub fn locks(&self, security: &str, address: IpAddr) -> bool {
+        if !self.uneasy() {
+            return false;
+        }
         let now = Instant::now();
         let locked = |memory: &Memory| memory.locked_until.is_some_and(|until| now < until);
         let who = who(security, Some(address));
@@ -73,6 +93,9 @@ impl Lockout {
 
     /// It was right.
     pub fn right(&self, security: &str, address: IpAddr) {
+        if !self.uneasy() {
+            return;
+        }
         let now = Instant::now();
         let who = who(security, Some(address));
         let mut shard = self.shard(&who);
@@ -84,6 +107,7 @@ impl Lockout {
 
     /// It was wrong.
     pub fn wrong(&self, security: &str, address: IpAddr) {
+        self.wrong_at.store(self.begun.elapsed().as_secs() + 1, Ordering::Relaxed);
         self.count(who(security, Some(address)), FAILURES);
         self.count(who(security, None), FAILURES_OF_ALL);
     }
@@ -181,6 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn many_addresses_lock_out_strangers_but_not_who_was_right() {
         let lockout = Lockout::default();
+        lockout.wrong("clerk", address(0));
         lockout.right("clerk", address(0));
         for n in 1..=FAILURES_OF_ALL {
             lockout.wrong("clerk", address(n));

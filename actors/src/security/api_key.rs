@@ -132,17 +132,18 @@ impl Security for Check {
                 matches!(found, (Some(value), None) if self.key.matches(value.as_bytes()))
             }
         };
-        if right {
-            return Ok(Caller::vouch(&self.username, &self.security, Vec::new()));
+        match right {
+            true => Ok(Caller::vouch(&self.username, &self.security, Vec::new())),
+            false => Err(self.refusal()),
         }
-        Err(match &self.place {
-            Place::Header(name) => {
-                Error::unauthenticated(format!("header {name} does not hold a key that is known"))
-            }
-            Place::Query(name) => {
-                Error::unauthenticated(format!("parameter {name:?} does not hold a key that is known"))
-            }
-        })
+    }
+
+    fn refusal(&self) -> Error {
+        let place = match &self.place {
+            Place::Header(name) => format!("header {name}"),
+            Place::Query(name) => format!("parameter {name:?}"),
+        };
+        Error::unauthenticated(format!("{place} does not hold a key that is known"))
     }
 }
 

@@ -170,6 +170,10 @@ enum Proof {
 
 #[async_trait]
 impl Security for Check {
+    fn refusal(&self) -> Error {
+        Error::unauthenticated("wrong user name or password").header(WWW_AUTHENTICATE, self.challenge.clone())
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         let refuse = |what| Error::unauthenticated(what).header(WWW_AUTHENTICATE, self.challenge.clone());
         let given = credential(head).ok_or_else(|| refuse("a user name and a password are needed"))?;
@@ -179,7 +183,7 @@ impl Security for Check {
         };
         match right {
             true => Ok(Caller::vouch(&self.username, &self.security, Vec::new())),
-            false => Err(refuse("wrong user name or password")),
+            false => Err(self.refusal()),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::fault::{Fault, suggest};
 /// How the variables that are settings begin: `ZEUGMA_LISTEN` is `listen`.
 pub(super) const PREFIX: &str = "ZEUGMA_";
 /// Every setting, as `node.toml` names it.
-pub const KEYS: [&str; 22] = [
+pub const KEYS: [&str; 23] = [
     "listen",
     "admin",
     "data",
@@ -32,13 +32,14 @@ pub const KEYS: [&str; 22] = [
     "insecure",
     "log",
     "log_format",
+    "trusted_proxies",
     "max_connections",
     "header_timeout",
     "drain_timeout",
     "key_file",
 ];
-/// The setting that is a list; the environment separates its elements by commas.
-const LIST: &str = "apply";
+/// The settings that are lists; the environment separates their elements by commas.
+const LISTS: [&str; 2] = ["apply", "trusted_proxies"];
 
 const ENVIRONMENT: &str = "environment";
 const FLAGS: &str = "flags";
@@ -137,7 +138,7 @@ impl Provider for Variables<'_> {
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let value = |key, text: &str| match key {
-            LIST => text
+            key if LISTS.contains(&key) => text
                 .split(',')
                 .map(str::trim)
                 .filter(|part| !part.is_empty())

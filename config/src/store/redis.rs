@@ -15,6 +15,7 @@
 //! `ACL SETUSER app on >password ~{zeugma:zeugma}:* -@all +@connection +@read +@write +@scripting +@transaction +time +role`
 
 mod budgets;
+mod cache;
 mod commit;
 mod follower;
 mod import;

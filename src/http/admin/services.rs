@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::{Part, Running};
+use actors::{Part, Running, Snapshot};
 use config::Family;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -14,7 +14,7 @@ use warp::reply::Response;
 
 use super::answer::{self, Failure};
 use super::call::Call;
-use super::shapes::{ServiceView, Started};
+use super::shapes::{ServiceDetails, ServiceView, Started};
 
 /// How long a service may run unless the caller says otherwise.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -38,7 +38,18 @@ pub(super) async fn show(call: Call) -> Result<ServiceView, Failure> {
     let mut used_by: Vec<_> = channels.filter(|d| d.needs.contains(id)).map(|d| d.id.clone()).collect();
     used_by.sort();
     let (description, input, output) = (info.description.clone(), info.input.clone(), info.output.clone());
-    Ok(ServiceView { description, input, output, used_by, ..brief(&running, info) })
+    let details = details(&snapshot, &running);
+    Ok(ServiceView { description, input, output, used_by, details, ..brief(&running, info) })
+}
+
+/// What the package of a service knows of it.
+fn details(snapshot: &Snapshot, running: &Running) -> Option<Box<ServiceDetails>> {
+    let package = running.definition.needs.iter().find_map(|id| snapshot.parts.get(id))?;
+    let Part::Package(part) = &package.part else { return None };
+    let told = part.details(running.id().name.as_str())?;
+    let details: ServiceDetails = serde_json::from_value(told).ok()?;
+    let (id, version) = (package.id().clone(), package.version);
+    Some(Box::new(ServiceDetails { package: Some(id), version: Some(version), ..details }))
 }
 
 fn info(running: &Running) -> Option<ServiceInfo> {
@@ -59,6 +70,7 @@ fn brief(running: &Running, info: ServiceInfo) -> ServiceView {
         input: None,
         output: None,
         used_by: Vec::new(),
+        details: None,
     }
 }
 
