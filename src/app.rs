@@ -123,6 +123,7 @@ impl Node {
             registry = registry.with_budgets(redis.clone());
         }
         let registry = Arc::new(registry);
+        let lockout = registry.lockout.clone();
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let tasks = Tasks::default();
         let mut live = Live::new(tasks.clone(), clock.clone());
@@ -154,7 +155,7 @@ impl Node {
             live,
             supervisor,
             metrics,
-            lockout: Arc::default(),
+            lockout,
             tasks,
             clock,
             started: Instant::now(),
@@ -173,10 +174,14 @@ impl Node {
         }
         let limits = listener::Limits::of(&app.settings);
         let data = ingress::service(app.clone());
-        let data = listener::open("data", app.settings.listen, data, &limits, tls.clone(), &app).await?;
+        let live = app.live.clone();
+        let ask = || -> listener::Ask { Box::new(move || live.now().certificates) };
+        let asking = tls.clone().map(|certificates| (certificates, ask()));
+        let data = listener::open("data", app.settings.listen, data, &limits, asking, &app).await?;
         let inner = hyper_util::service::TowerToHyperService::new(warp::service(admin::filter(&app)));
-        let make = move |peer| admin::FromPeer { inner: inner.clone(), peer };
-        let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
+        let make = move |peer: listener::Peer| admin::FromPeer { inner: inner.clone(), peer: peer.address };
+        let silent = tls.map(|certificates| -> (_, listener::Ask) { (certificates, Box::new(|| false)) });
+        let admin = listener::open("admin", app.settings.admin, make, &limits, silent, &app).await?;
         Ok(Self {
             app,
             data: data.address,

@@ -1,5 +1,6 @@
 //! The use case of changing what is wanted: check everything, commit once, wait for the receipt.
 
+mod audit;
 mod diff;
 mod error;
 mod inspect;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+pub use self::audit::{Asked, Audited, Search};
 pub use self::diff::{Changed, Field, What};
 pub use self::error::Refused;
 use self::prepare::{Found, Prepared, Wish};
@@ -232,6 +234,25 @@ impl Definitions {
             }
             let gone = current.definitions.keys().filter(|id| all && then.get(id).is_none());
             Ok(Wish { drafts, delete: gone.cloned().collect(), faults: Vec::new(), found })
+        };
+        self.change(&options, note, wish).await
+    }
+
+    /// Seals every secret anew that the first key does not open, so that older keys can be taken out: one revision.
+    ///
+    /// # Errors
+    /// If no key opens a secret; what does not fit this version of the program any more; a conflict; a store that does
+    /// not answer.
+    pub async fn reseal(&self, options: Options, note: Note) -> Result<Outcome, Refused> {
+        let place = Place { source: Some("sealed anew".into()), position: None };
+        let wish = |current: &Catalog| {
+            let mut drafts = Vec::new();
+            for definition in current.definitions.values().filter(|d| !self.keyring.is_current(&d.params)) {
+                let params = self.keyring.open(&definition.params)?;
+                let Definition { id, kind, enabled, .. } = Definition::clone(definition);
+                drafts.push(Draft { id, kind, enabled, params, place: place.clone() });
+            }
+            Ok(Wish { drafts, ..Wish::default() })
         };
         self.change(&options, note, wish).await
     }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::{Fault, Span};
+use http::HeaderValue;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use sdk::{Caller, Error, ErrorKind, Result};
@@ -31,6 +32,20 @@ pub struct Rate {
     /// a round trip. Left out: each node counts by itself and tells the others within milliseconds; no request waits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exact: bool,
+}
+
+impl Rate {
+    /// What callers are told about it: a quota `q` within a window of `w` seconds.
+    fn policy(&self) -> HeaderValue {
+        let by = match self.by {
+            By::Address => "address",
+            By::Caller => "caller",
+            By::Channel => "channel",
+        };
+        let window = self.per.get().as_secs().max(1);
+        let text = format!("\"{by}\";q={};w={window}", self.limit);
+        HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("?"))
+    }
 }
 
 /// Who has a budget of their own.

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use config::budgets::Budgets;
-use config::{Checked, Claim, Clear, Clock, DefId, Fault, KindTag, Name, Need};
+use config::{Checked, Claim, Clear, Clock, DefId, Fault, Keyring, KindTag, Name, Need, Sessions, Want};
 use schemars::{JsonSchema, Schema};
 use sdk::task::Tasks;
 use sdk::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
+use crate::admission::lockout::Lockout;
 use crate::check;
 use crate::gate::Gate;
 use crate::health::Health;
@@ -44,6 +46,16 @@ pub trait Kind: Send + Sync + 'static {
     /// The definitions that these parameters refer to.
     fn needs(_params: &Self::Params) -> Vec<Need> {
         Vec::new()
+    }
+
+    /// What those that these parameters refer to must be able to do.
+    fn wants(_params: &Self::Params) -> Vec<Want> {
+        Vec::new()
+    }
+
+    /// What a definition can do for those that refer to it; none: nothing is checked.
+    fn offers(_params: &Self::Params) -> Option<Vec<&'static str>> {
+        None
     }
 
     /// What a definition holds alone among the enabled ones.
@@ -86,6 +98,11 @@ pub struct Start {
     pub python: Option<Arc<Runtime>>,
     /// Where the nodes of a cluster share their rate limits; none on a node that is alone.
     pub budgets: Option<Arc<dyn Budgets>>,
+    /// Who was wrong too often.
+    pub lockout: Arc<Lockout>,
+    /// Who has logged in.
+    pub sessions: Arc<dyn Sessions>,
+    pub(crate) keyring: Keyring,
     pub(crate) parts: Arc<Parts>,
     pub(crate) services: Arc<crate::registry::Services>,
 }
@@ -97,6 +114,12 @@ impl Start {
     /// If it does not run: it is switched off, or failed to start.
     pub fn part(&self, id: &DefId) -> Result<Arc<Running>> {
         self.parts.get(id).cloned().ok_or_else(|| Error::unavailable(format!("{id} does not run")))
+    }
+
+    /// Keys of this definition for a purpose, 32 bytes each, the same on every node of the cluster and nowhere else: the
+    /// first is for making things, all of them for reading what was made before the sealing keys were rotated.
+    pub fn keys(&self, purpose: &str) -> Vec<Zeroizing<[u8; 32]>> {
+        self.keyring.shared_by_each(&format!("{purpose} of {}", self.id))
     }
 
     /// A service compiled into this node.
@@ -169,11 +192,16 @@ impl<K: Kind> AnyKind for K {
                 more.retain(|fault| broken.is_sound(&fault.at));
                 needs.retain(|need| broken.is_sound(&need.at));
                 broken.faults.append(&mut more);
-                Checked { faults: broken.faults, needs, secrets, claims: Vec::new() }
+                Checked { faults: broken.faults, needs, secrets, ..Checked::default() }
             }
-            Ok(read) => {
-                Checked { faults: K::check(&read), needs: K::needs(&read), claims: K::claims(&read), secrets }
-            }
+            Ok(read) => Checked {
+                faults: K::check(&read),
+                needs: K::needs(&read),
+                claims: K::claims(&read),
+                wants: K::wants(&read),
+                offers: K::offers(&read),
+                secrets,
+            },
         }
     }
 

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use config::{Name, Role};
 use http::Response;
 use sdk::connection::http::HttpCall;
-use sdk::{ChannelInfo, Cid, HttpHead, Request, Result, Security, Service};
+use sdk::{ChannelInfo, Cid, HttpHead, Issuer, Request, Result, Security, Service};
 use tokio::time::Instant;
 
 use crate::admission::Admission;
@@ -39,6 +39,9 @@ pub trait Package: Send + Sync + 'static {
     /// One of them.
     fn service(&self, name: &str) -> Option<Arc<dyn Service>>;
 
+    /// The roles that callers of all of them must have.
+    fn requires(&self) -> &[String];
+
     /// What is known of one of them beyond what every service says of itself: where it is written, and what it uses.
     fn details(&self, name: &str) -> Option<serde_json::Value>;
 
@@ -49,6 +52,11 @@ pub trait Package: Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// What a security definition can do: its guard has the part `incoming`.
+pub const CHECK_CALLERS: &str = "check callers";
+/// What a security definition can do: its guard has the part `outgoing`.
+pub const LOG_IN: &str = "log in elsewhere";
+
 /// A security definition, in both directions. A kind offers those that make sense for it.
 #[derive(Clone, Default)]
 pub struct Guard {
@@ -58,6 +66,10 @@ pub struct Guard {
     pub incoming: Option<Arc<dyn Security>>,
     /// Says who we are.
     pub outgoing: Option<Arc<dyn Credentials>>,
+    /// Whether it looks at client certificates, so that connections must ask for them.
+    pub certificates: bool,
+    /// Makes tokens.
+    pub issuer: Option<Arc<dyn Issuer>>,
 }
 
 /// An admin token, by its hash.

@@ -282,6 +282,9 @@ impl Reconciler {
             tasks: self.tasks.clone(),
             python: self.registry.python.clone(),
             budgets: self.registry.budgets.clone(),
+            lockout: self.registry.lockout.clone(),
+            sessions: self.store.sessions(),
+            keyring: self.keyring.clone(),
             parts,
             services: self.registry.services.clone(),
         };

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use config::budgets::Budgets;
 use config::{
-    About, Catalog, Checked, Clash, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Pointer,
-    Revision, Rules,
+    About, Catalog, Checked, Clash, Clear, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params,
+    Pointer, Revision, Rules,
 };
 use sdk::Service;
+use serde_json::Value;
 
+use crate::admission::lockout::Lockout;
 use crate::kind::{AnyKind, tag_of};
 use crate::python::Runtime;
 use crate::routes::Mount;
@@ -18,9 +20,12 @@ use crate::{channel, check, connection, package, security, service};
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
     &security::admin_token::AdminTokenKind,
+    &security::any_of::AnyOf,
     &security::api_key::ApiKey,
     &security::basic::Basic,
     &security::bearer::Bearer,
+    &security::jwt::Jwt,
+    &security::mtls::Mtls,
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
     &package::python::PythonPackage,
@@ -32,6 +37,9 @@ pub static KINDS: &[&dyn AnyKind] = &[
 /// Every service that comes with the engine.
 pub static SERVICES: &[&dyn Service] = &[
     &service::ping::ping,
+    &service::jwt::log_in,
+    &service::jwt::log_out,
+    &service::jwt::create_token,
     &service::echo::echo,
     &service::input_logger::input_logger,
     &service::raw_request_logger::raw_request_logger,
@@ -51,7 +59,11 @@ pub struct Registry {
     pub python: Option<Arc<Runtime>>,
     /// Where the nodes of a cluster share their rate limits; none on a node that is alone.
     pub budgets: Option<Arc<dyn Budgets>>,
+    /// Who was wrong too often on this node.
+    pub lockout: Arc<Lockout>,
     implicit: BTreeMap<DefId, Arc<Definition>>,
+    /// The channels where people log in for tokens, if there is a definition of those.
+    log_in: Vec<Arc<Definition>>,
 }
 
 impl Registry {
@@ -61,8 +73,17 @@ impl Registry {
     /// If a service's name is no name, or comes twice.
     pub fn new(kinds: &[&'static dyn AnyKind], services: &[&'static dyn Service]) -> Result<Self, Fault> {
         let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
-        let implicit = BTreeMap::new();
-        let registry = Self { kinds, services: Arc::default(), python: None, budgets: None, implicit };
+        let mut registry = Self {
+            kinds,
+            services: Arc::default(),
+            python: None,
+            budgets: None,
+            lockout: Arc::default(),
+            implicit: BTreeMap::new(),
+            log_in: Vec::new(),
+        };
+        registry.log_in =
+            service::jwt::channels().into_iter().map(log_in_channel).collect::<Result<_, _>>()?;
         registry.with(SERVICES.iter().chain(services).map(|service| service::native::compiled(*service)))
     }
 
@@ -133,6 +154,18 @@ impl Registry {
         for (id, definition) in &self.implicit {
             wanted.definitions.entry(id.clone()).or_insert_with(|| definition.clone());
         }
+        let tokens = |definition: &Arc<Definition>| {
+            definition.enabled && definition.kind == tag_of(&security::jwt::Jwt)
+        };
+        if stored.definitions.values().any(tokens) {
+            let enabled = stored.definitions.values().filter(|definition| definition.enabled);
+            let taken: BTreeSet<&String> = enabled.flat_map(|definition| &definition.claims).collect();
+            for channel in
+                self.log_in.iter().filter(|channel| !channel.claims.iter().any(|c| taken.contains(c)))
+            {
+                wanted.definitions.entry(channel.id.clone()).or_insert_with(|| channel.clone());
+            }
+        }
         wanted
     }
 }
@@ -142,6 +175,23 @@ fn brought(stored: &Catalog) -> impl Iterator<Item = Definition> {
     let packages = || stored.definitions.values().filter(|d| d.id.family == Family::Package);
     let (on, off) = (packages().filter(|d| d.enabled), packages().filter(|d| !d.enabled));
     on.chain(off).flat_map(|package| service::python::services_of(package))
+}
+
+/// A channel that is there without being written.
+fn log_in_channel((name, params): (&str, Value)) -> Result<Arc<Definition>, Fault> {
+    let kind: &dyn AnyKind = &channel::rest::Rest;
+    let wrong = |what: String| Fault::new(format!("channel/{name}"), what);
+    let Value::Object(clear) = &params else { return Err(wrong("no parameters".into())) };
+    let checked = kind.check(&Clear(clear.clone()));
+    Ok(Arc::new(Definition {
+        id: DefId::new(Family::Channel, name.parse()?),
+        kind: tag_of(kind),
+        enabled: true,
+        params: serde_json::from_value(params).map_err(|e| wrong(e.to_string()))?,
+        needs: checked.needs.into_iter().map(|need| need.id).collect(),
+        claims: checked.claims.into_iter().map(|claim| claim.what).collect(),
+        changed_at: Revision::ZERO,
+    }))
 }
 
 fn native(name: Name) -> Definition {

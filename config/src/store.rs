@@ -18,8 +18,10 @@ use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::definition::Definition;
+use crate::journal::Journal;
 use crate::name::{DefId, Revision};
 use crate::rights::Principal;
+use crate::sessions::Sessions;
 
 pub use self::health::{Health, State};
 
@@ -153,6 +155,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// A word for people: what kind of store, and where.
     fn describe(&self) -> String;
+
+    /// The sessions of those who have logged in, which are kept beside the truth.
+    fn sessions(&self) -> Arc<dyn Sessions>;
+
+    /// What was done and who was refused, kept beside the truth.
+    fn journal(&self) -> Arc<dyn Journal>;
 
     /// How it is.
     fn health(&self) -> Health;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::cache::Caching;
-use crate::{Cid, Context, Error, Request, Response, Result};
+use crate::{Cid, Context, Error, Issuer, Request, Response, Result};
 
 /// The engine, as a running request sees it: one revision, from start to end.
 #[async_trait]
@@ -24,6 +24,11 @@ pub trait Engine: Send + Sync + 'static {
     /// If this engine has none.
     fn caching(&self) -> Result<Arc<dyn Caching>> {
         Err(Error::unavailable("there are no caches here"))
+    }
+
+    /// The running security definitions that make tokens, in the order of their names.
+    fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        Vec::new()
     }
 
     /// The time, by the engine's clock.

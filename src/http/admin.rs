@@ -2,6 +2,7 @@
 
 mod access;
 mod answer;
+mod audit;
 mod body;
 mod call;
 mod definitions;
@@ -37,13 +38,15 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use self::answer::Failure;
+use self::audit::{Doing, Refusals};
 use self::call::Call;
 use self::endpoint::{Endpoint, Found};
 use crate::app::App;
 
 /// All of the admin listener.
 pub fn filter(app: &App) -> BoxedFilter<(Response,)> {
-    let api = Arc::new(Api { app: app.clone(), endpoints: table::endpoints() });
+    let api =
+        Arc::new(Api { app: app.clone(), endpoints: table::endpoints(), refusals: Refusals::default() });
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
         .and(warp::path::full())
@@ -111,6 +114,7 @@ struct Head {
 struct Api {
     app: App,
     endpoints: Vec<Arc<Endpoint>>,
+    refusals: Refusals,
 }
 
 impl Api {
@@ -124,7 +128,13 @@ impl Api {
             Found::Here(endpoint, _) => endpoint.role,
             _ => Some(Role::Viewer),
         };
-        let by = wanted.map(|role| access::check(&self.app, &head, role)).transpose()?;
+        let by = match wanted.map(|role| access::check(&self.app, &head, role)).transpose() {
+            Ok(by) => by,
+            Err(refusal) => {
+                self.refusals.note(&self.app, cid, &head, &found, &refusal);
+                return Err(refusal.error.into());
+            }
+        };
         let (endpoint, params) = match found {
             Found::Here(endpoint, params) => (endpoint, params),
             Found::OtherVerbs(allow) if head.method == Method::OPTIONS => {
@@ -157,7 +167,14 @@ impl Api {
             Bytes::new()
         };
         let call = Call::new(self.app.clone(), cid, endpoint.clone(), by, &params, &head, body)?;
+        let doing = match call.is_deed()? {
+            true => Some(Doing::begin(&call, format!("{method} {path}"))?),
+            false => None,
+        };
         let outcome = endpoint.call(call).await;
+        if let Some(doing) = doing {
+            doing.end(outcome.as_ref().map_or_else(Failure::status, Response::status)).await;
+        }
         if let Err(failure) = &outcome {
             tracing::debug!(%cid, %method, path, %failure, "the admin API refuses");
         }

@@ -1,7 +1,6 @@
 //! The data path: how a request flows, from the connection to the service and back. Read it top to bottom.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +15,11 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use sdk::engine::Engine;
-use sdk::{Caller, Cid, Context, Error, ErrorKind, HttpHead, Result, Security};
+use sdk::{Caller, Cid, Context, Error, ErrorKind, HttpHead, Origin, Result, Security};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::http::listener::Peer;
 
 /// Memory set aside at once for a body whose length is announced; more is taken as it really comes.
 const AHEAD: usize = 1 << 20;
@@ -32,7 +32,7 @@ const LINGER_BYTES: usize = 256 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// The service of each data connection.
-pub fn service(app: App) -> impl Fn(SocketAddr) -> DataService + Send + Sync + 'static {
+pub fn service(app: App) -> impl Fn(Peer) -> DataService + Send + Sync + 'static {
     // Behind one pointer: a clone of an `App` touches a dozen counters that all cores share.
     let app = Arc::new(app);
     move |peer| DataService { app: app.clone(), peer }
@@ -42,7 +42,7 @@ pub fn service(app: App) -> impl Fn(SocketAddr) -> DataService + Send + Sync + '
 #[derive(Clone)]
 pub struct DataService {
     app: Arc<App>,
-    peer: SocketAddr,
+    peer: Peer,
 }
 
 impl hyper::service::Service<Request<Incoming>> for DataService {
@@ -51,19 +51,20 @@ impl hyper::service::Service<Request<Incoming>> for DataService {
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (app, peer) = (self.app.clone(), self.peer);
+        let (app, peer) = (self.app.clone(), self.peer.clone());
         Box::pin(async move { Ok(serve(&app, peer, request).await.map(Full::new)) })
     }
 }
 
 /// Answers one request.
-pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> Response<Bytes> {
+pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Response<Bytes> {
     let begun = Instant::now();
     let cid = Cid::new();
     let (Parts { method, uri, headers, .. }, mut body) = request.into_parts();
+    let Peer { address, certificates } = peer;
     let forwarded = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
-    let peer = app.settings.trusted_proxies.client(peer, forwarded);
-    let mut head = HttpHead { method, uri, headers, peer, params: Vec::new() };
+    let peer = app.settings.trusted_proxies.client(address, forwarded);
+    let mut head = HttpHead { method, uri, headers, peer, certificates, params: Vec::new() };
 
     // 1. One revision for the whole request.
     let snapshot = app.live.now();
@@ -85,6 +86,9 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
 
     route.running.meter.record(&outcome, begun.elapsed());
     if let Err(error) = &outcome {
+        if let Some(reason) = refusal(error.kind()) {
+            app.metrics.refused(reason);
+        }
         log(route, cid, error);
         linger(app, body);
     }
@@ -140,19 +144,35 @@ async fn call(
     let engine: Arc<dyn Engine> = snapshot.clone();
     let channel = route.channel.info().clone();
     let ctx = Context::new(cid, caller, channel, deadline, service.name.clone(), engine);
+    let ctx = ctx.with_origin(Origin::Outside(Some(address)));
     service.call(&ctx, request).await
+}
+
+/// The word of the metrics for errors that say that a caller may not call, or not so often.
+fn refusal(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Unauthenticated => Some("unauthenticated"),
+        ErrorKind::Forbidden => Some("forbidden"),
+        ErrorKind::TooMany => Some("too-many"),
+        _ => None,
+    }
 }
 
 /// Who calls. Whoever has been wrong too often is not believed for a while, and not told so.
 async fn known(app: &App, route: &Route, security: &Arc<dyn Security>, head: &HttpHead) -> Result<Caller> {
     let (name, address) = (route.channel.security().map_or("", config::Name::as_str), head.peer.ip());
-    if app.lockout.locks(name, address) {
-        return Err(security.refusal());
+    if app.lockout.locks(name, address)
+        && let Some(refusal) = security.guess(head)
+    {
+        app.metrics.refused("locked-out"); // beside that it counts as unauthenticated, as the answer says
+        return Err(refusal);
     }
     let outcome = security.check(head).await;
     match &outcome {
         Ok(_) => app.lockout.right(name, address),
-        Err(error) if error.kind() == ErrorKind::Unauthenticated => app.lockout.wrong(name, address),
+        Err(error) if error.kind() == ErrorKind::Unauthenticated && security.guess(head).is_some() => {
+            app.lockout.wrong(name, address);
+        }
         Err(_) => {}
     }
     outcome

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::budgets::{Budgets, Spend};
+use http::{HeaderName, HeaderValue};
 use sdk::task::Endless;
 use sdk::{Error, ErrorKind, Result};
 use tokio::sync::Notify;
@@ -13,6 +14,8 @@ use super::Rate;
 use super::bucket::{Buckets, Shape};
 use crate::kind::Start;
 
+/// The header that tells callers of a limit what it is.
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// How long what was taken is gathered before the store is told: nodes learn of each other a little after that.
 const GATHER: Duration = Duration::from_millis(10);
 /// How long to wait after the store did not answer.
@@ -33,6 +36,8 @@ struct Inner {
     scope: String,
     shared: Option<Arc<dyn Budgets>>,
     taken: Notify,
+    /// What callers are told about it.
+    policy: HeaderValue,
 }
 
 impl Limiter {
@@ -46,6 +51,7 @@ impl Limiter {
             scope: start.id.to_string(),
             shared: start.budgets.clone(),
             taken: Notify::new(),
+            policy: rate.policy(),
         });
         let telling = inner.shared.is_some().then(|| start.tasks.endless("rate limit", tell(inner.clone())));
         Arc::new(Self { inner, _telling: telling })
@@ -64,7 +70,7 @@ impl Limiter {
             match tokio::time::timeout(PATIENCE, shared.spend(&spend)).await {
                 Ok(Ok(left)) => {
                     let Some(left) = left.first().filter(|left| !left.taken) else { return Ok(()) };
-                    return Err(too_many(inner.buckets.until(left.tokens)));
+                    return Err(inner.too_many(inner.buckets.until(left.tokens)));
                 }
                 Ok(Err(error)) => tracing::debug!(%error, limit = inner.scope, "counted on this node alone"),
                 Err(_) => {
@@ -72,7 +78,7 @@ impl Limiter {
                 }
             }
         }
-        let taken = inner.buckets.take(key, Instant::now()).map_err(too_many);
+        let taken = inner.buckets.take(key, Instant::now()).map_err(|wait| inner.too_many(wait));
         if taken.is_ok() && inner.shared.is_some() {
             inner.taken.notify_one();
         }
@@ -80,11 +86,12 @@ impl Limiter {
     }
 }
 
-fn too_many(wait: Duration) -> Error {
-    Error::new(ErrorKind::TooMany, "too many requests; come again later").retry_after(wait)
-}
-
 impl Inner {
+    fn too_many(&self, wait: Duration) -> Error {
+        let error = Error::new(ErrorKind::TooMany, "too many requests; come again later");
+        error.header(POLICY, self.policy.clone()).retry_after(wait)
+    }
+
     fn spend(&self, key: &str, tokens: f64, ask: bool) -> Spend {
         let Shape { per_second, burst } = self.buckets.shape;
         Spend { key: format!("{}:{key}", self.scope), tokens, per_second, burst, ask }

@@ -24,6 +24,9 @@ pub const FIRST: Duration = Duration::from_secs(5);
 pub const LONGEST: Duration = Duration::from_secs(900);
 /// How long an address counts as one that was right.
 const TRUSTED: Duration = Duration::from_secs(24 * 3600);
+/// How many of those who were right are remembered, and how many bits say when.
+const RIGHT: usize = 4_096;
+const MINUTES: u32 = 24;
 /// How many shards, and how many addresses each remembers.
 const SHARDS: usize = 16;
 const MOST: usize = 4_096;
@@ -35,7 +38,6 @@ struct Memory {
     since: Instant,
     locked_until: Option<Instant>,
     times: u32,
-    right_at: Option<Instant>,
 }
 
 /// Which definition, tried from where; from everywhere, if there is no address.
@@ -51,6 +53,8 @@ pub struct Lockout {
     /// When somebody was wrong last, in seconds since it began and one more; 0: never. While nobody is, nothing is looked up.
     wrong_at: AtomicU64,
     shards: [Mutex<HashMap<Who, Memory>>; SHARDS],
+    /// Who was right lately.
+    right: Vec<AtomicU64>,
     hash: RandomState,
 }
 
@@ -60,14 +64,15 @@ impl Default for Lockout {
             begun: Instant::now(),
             wrong_at: AtomicU64::new(0),
             shards: std::array::from_fn(|_| Mutex::default()),
+            right: (0..RIGHT).map(|_| AtomicU64::new(0)).collect(),
             hash: RandomState::new(),
         }
     }
 }
 
 impl Lockout {
-    /// Whether somebody was wrong lately, so that it matters who is right.
-    fn uneasy(&self) -> bool {
+    /// Whether somebody was wrong lately: otherwise nobody is locked out.
+    pub fn wary(&self) -> bool {
         match self.wrong_at.load(Ordering::Relaxed) {
             0 => false,
             at => self.begun.elapsed().as_secs() < at + LONGEST.as_secs() + WINDOW.as_secs(),
@@ -76,33 +81,47 @@ impl Lockout {
 
     /// Whether this address is not to be believed for now, whatever it says.
     pub fn locks(&self, security: &str, address: IpAddr) -> bool {
-        if !self.uneasy() {
+        if !self.wary() {
             return false;
         }
         let now = Instant::now();
         let locked = |memory: &Memory| memory.locked_until.is_some_and(|until| now < until);
         let who = who(security, Some(address));
-        let own = self.shard(&who).get(&who).copied();
-        if own.as_ref().is_some_and(locked) {
+        if self.shard(&who).get(&who).is_some_and(locked) {
             return true;
         }
-        let trusted = own.and_then(|memory| memory.right_at).is_some_and(|at| now < at + TRUSTED);
         let all = self::who(security, None);
-        !trusted && self.shard(&all).get(&all).is_some_and(locked)
+        self.shard(&all).get(&all).is_some_and(locked) && !self.was_right(&who)
     }
 
     /// It was right.
     pub fn right(&self, security: &str, address: IpAddr) {
-        if !self.uneasy() {
-            return;
-        }
-        let now = Instant::now();
         let who = who(security, Some(address));
-        let mut shard = self.shard(&who);
-        make_room(&mut shard, now);
-        let fresh = Memory { failures: 0, since: now, locked_until: None, times: 0, right_at: None };
-        let memory = shard.entry(who).or_insert(fresh);
-        (memory.right_at, memory.failures) = (Some(now), 0);
+        let (slot, now) = self.slot(&who);
+        // Mostly it is there already: then cores share the line and nobody waits.
+        if slot.load(Ordering::Relaxed) != now {
+            slot.store(now, Ordering::Relaxed);
+        }
+        if self.wary()
+            && let Some(memory) = self.shard(&who).get_mut(&who)
+        {
+            memory.failures = 0;
+        }
+    }
+
+    fn was_right(&self, who: &Who) -> bool {
+        let (slot, now) = self.slot(who);
+        let then = slot.load(Ordering::Relaxed);
+        then >> MINUTES == now >> MINUTES && now - then <= TRUSTED.as_secs() / 60
+    }
+
+    /// Where it is remembered that this one was right, and what is there if it is right now: most bits of its hash, and
+    /// below them the minute. Two that share a place forget each other, which makes a stranger of one of them.
+    fn slot(&self, who: &Who) -> (&AtomicU64, u64) {
+        let hash = self.hash.hash_one(who);
+        let minute = (self.begun.elapsed().as_secs() / 60 + 1).min((1 << MINUTES) - 1);
+        #[allow(clippy::cast_possible_truncation)] // it is reduced to a few bits anyway
+        (&self.right[hash as usize % RIGHT], hash >> MINUTES << MINUTES | minute)
     }
 
     /// It was wrong.
@@ -116,7 +135,7 @@ impl Lockout {
         let now = Instant::now();
         let mut shard = self.shard(&who);
         make_room(&mut shard, now);
-        let fresh = Memory { failures: 0, since: now, locked_until: None, times: 0, right_at: None };
+        let fresh = Memory { failures: 0, since: now, locked_until: None, times: 0 };
         let memory = shard.entry(who.clone()).or_insert(fresh);
         if now.saturating_duration_since(memory.since) > WINDOW {
             (memory.failures, memory.since) = (0, now);
@@ -132,6 +151,11 @@ impl Lockout {
         }
     }
 
+    #[cfg(test)]
+    fn kept(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
     fn shard(&self, who: &Who) -> MutexGuard<'_, HashMap<Who, Memory>> {
         #[allow(clippy::cast_possible_truncation)] // it is reduced to a few bits anyway
         let index = self.hash.hash_one(who) as usize % SHARDS;
@@ -143,7 +167,8 @@ fn who(security: &str, address: Option<IpAddr>) -> Who {
     Who { security: security.into(), address: address.map(|address| super::home(address.to_canonical())) }
 }
 
-/// Forgets what is over, and if all goes on, who was right longest ago: a flood of addresses finds bounded memory.
+/// Forgets what is over, and if all goes on, all single addresses: a flood of them finds bounded memory, and is locked
+/// out as a whole.
 fn make_room(shard: &mut HashMap<Who, Memory>, now: Instant) {
     if shard.len() < MOST {
         return;
@@ -151,11 +176,8 @@ fn make_room(shard: &mut HashMap<Who, Memory>, now: Instant) {
     shard.retain(|who, memory| {
         let failing = now.saturating_duration_since(memory.since) <= WINDOW && memory.failures > 0;
         let locked = memory.locked_until.is_some_and(|until| now < until + LONGEST);
-        who.address.is_none() || failing || locked || memory.right_at.is_some_and(|at| now < at + TRUSTED)
+        who.address.is_none() || failing || locked
     });
-    if shard.len() >= MOST {
-        shard.retain(|who, memory| who.address.is_none() || memory.right_at.is_some());
-    }
     if shard.len() >= MOST {
         shard.retain(|who, _| who.address.is_none());
     }
@@ -205,14 +227,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn many_addresses_lock_out_strangers_but_not_who_was_right() {
         let lockout = Lockout::default();
-        lockout.wrong("clerk", address(0));
         lockout.right("clerk", address(0));
+        tokio::time::advance(Duration::from_secs(3600)).await;
         for n in 1..=FAILURES_OF_ALL {
             lockout.wrong("clerk", address(n));
         }
         assert!(lockout.locks("clerk", address(9_999)));
         assert!(!lockout.locks("clerk", address(0)));
         assert!(!lockout.locks("other", address(9_999)));
+        tokio::time::advance(TRUSTED + LONGEST).await;
+        for n in 1..=FAILURES_OF_ALL {
+            lockout.wrong("clerk", address(n));
+        }
+        assert!(lockout.locks("clerk", address(0)), "that was long ago");
     }
 
     #[tokio::test(start_paused = true)]
@@ -221,7 +248,7 @@ mod tests {
         for n in 0..200_000 {
             lockout.wrong("clerk", address(n));
         }
-        let kept: usize = lockout.shards.iter().map(|shard| shard.lock().expect("whole").len()).sum();
+        let kept = lockout.kept();
         assert!(kept <= SHARDS * MOST, "{kept}");
     }
 }

@@ -6,9 +6,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use config::{Family, Principal, Role};
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use sdk::{Error, ErrorKind, Result};
+use sdk::{Error, ErrorKind};
 
 use super::Head;
+use super::audit::Refusal;
 use crate::app::App;
 
 /// The name of the token that the first start of a node wrote.
@@ -18,7 +19,7 @@ const FIRST: &str = "admin.token";
 ///
 /// # Errors
 /// Unauthenticated without a token that is known and has not ended; forbidden if it allows less.
-pub(super) fn check(app: &App, head: &Head, wanted: Role) -> Result<Principal> {
+pub(super) fn check(app: &App, head: &Head, wanted: Role) -> Result<Principal, Box<Refusal>> {
     let shown = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = shown.and_then(|value| value.split_once(' '));
     let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t.trim());
@@ -29,13 +30,16 @@ pub(super) fn check(app: &App, head: &Head, wanted: Role) -> Result<Principal> {
             Some(_) => "this is no admin token of this node, or it has ended",
         };
         let challenge = HeaderValue::from_static("Bearer realm=\"zeugma\"");
-        return Err(Error::unauthenticated(message).header(WWW_AUTHENTICATE, challenge));
+        let error = Error::unauthenticated(message).header(WWW_AUTHENTICATE, challenge);
+        return Err(Box::new(Refusal { error, by: None }));
     };
+    let address = head.peer.map(|peer| peer.ip().to_string());
     if role < wanted {
         let message = format!("the token {name:?} is that of a {role}; this needs one of a {wanted}");
-        return Err(Error::new(ErrorKind::Forbidden, message));
+        let by = Some(Principal { token: name, role, address });
+        return Err(Box::new(Refusal { error: Error::new(ErrorKind::Forbidden, message), by }));
     }
-    Ok(Principal { token: name, role, address: head.peer.map(|peer| peer.ip().to_string()) })
+    Ok(Principal { token: name, role, address })
 }
 
 fn known(app: &App, token: &str) -> Option<(String, Role)> {

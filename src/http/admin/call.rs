@@ -12,7 +12,7 @@ use sdk::{Cid, Error, Result};
 use serde::de::DeserializeOwned;
 
 use super::Head;
-use super::endpoint::{Endpoint, Params};
+use super::endpoint::{Deeds, Endpoint, Params};
 use crate::app::App;
 
 /// Who changes something, for the history; what the token proves is only that they may.
@@ -66,6 +66,23 @@ impl Call {
             return Err(Error::invalid(format!("there is no parameter {name:?} here{hint}")));
         }
         Ok(Self { app, cid, headers: head.headers.clone(), body, by, endpoint, params, query })
+    }
+
+    /// The name of the endpoint.
+    pub(super) fn operation(&self) -> &'static str {
+        self.endpoint.operation
+    }
+
+    /// Whether it belongs into the audit log by itself.
+    ///
+    /// # Errors
+    /// If it depends on a parameter that is neither true nor false.
+    pub(super) fn is_deed(&self) -> Result<bool> {
+        match self.endpoint.deeds {
+            Deeds::None => Ok(false),
+            Deeds::All => Ok(true),
+            Deeds::With(flag) => self.flag(flag),
+        }
     }
 
     /// A segment of the path.

@@ -21,6 +21,7 @@ const PAGE: (usize, usize) = (50, 500);
 /// What every change understands in its query.
 pub(super) fn changes(endpoint: Unanswered) -> Unanswered {
     endpoint
+        .in_history()
         .query::<config::Revision>("expect", "Refuse the change if the revision is another by now.")
         .query::<config::Span>(
             "wait",
@@ -111,6 +112,12 @@ pub(super) async fn history(call: Call) -> Result<Vec<Event>, Failure> {
         None => definitions.history(before, limit).await?,
         Some(id) => definitions.history_of(&id, before, limit).await?,
     })
+}
+
+/// Seals every secret anew that the first key does not open.
+pub(super) async fn rotate(call: Call) -> Result<Outcome, Failure> {
+    let (options, note) = (options(&call)?, call.note()?);
+    Ok(call.app.definitions.reseal(options, note).await?)
 }
 
 /// Makes everything as it was at a revision.

@@ -52,6 +52,17 @@ pub(super) struct Other {
     pub(super) schema: SchemaOf,
 }
 
+/// Which of its requests are noted in the audit log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Deeds {
+    /// None: they only look, or the history tells of what they change.
+    None,
+    /// All.
+    All,
+    /// Those with this flag in their query.
+    With(&'static str),
+}
+
 /// One endpoint.
 pub(super) struct Endpoint {
     /// The verb. A GET answers HEAD too.
@@ -64,6 +75,8 @@ pub(super) struct Endpoint {
     pub(super) summary: &'static str,
     /// What a caller's token must allow; none: it answers without one.
     pub(super) role: Option<Role>,
+    /// What the audit log tells of it.
+    pub(super) deeds: Deeds,
     /// The query.
     pub(super) query: Vec<Param>,
     /// The request's body.
@@ -76,11 +89,13 @@ pub(super) struct Endpoint {
 }
 
 /// Begins the description of an endpoint. Who only looks needs the role of a viewer, who changes something that of a
-/// deployer, unless it says otherwise.
+/// deployer and is noted in the audit log, unless it says otherwise.
 pub(super) fn on(method: Method, path: &'static str, operation: &'static str) -> Unanswered {
     let (query, others) = (Vec::new(), Vec::new());
-    let role = Some(if method == Method::GET { Role::Viewer } else { Role::Deployer });
-    Unanswered { method, path, operation, role, query, body: None, others }
+    let looks = method == Method::GET;
+    let role = Some(if looks { Role::Viewer } else { Role::Deployer });
+    let deeds = if looks { Deeds::None } else { Deeds::All };
+    Unanswered { method, path, operation, role, deeds, query, body: None, others }
 }
 
 /// An endpoint that nothing answers yet.
@@ -89,6 +104,7 @@ pub(super) struct Unanswered {
     path: &'static str,
     operation: &'static str,
     role: Option<Role>,
+    deeds: Deeds,
     query: Vec<Param>,
     body: Option<Content>,
     others: Vec<Other>,
@@ -104,6 +120,18 @@ impl Unanswered {
     /// It answers only those who may do everything.
     pub(super) fn admin(mut self) -> Self {
         self.role = Some(Role::Admin);
+        self
+    }
+
+    /// The history tells of what it changes.
+    pub(super) fn in_history(mut self) -> Self {
+        self.deeds = Deeds::None;
+        self
+    }
+
+    /// It is noted if this flag is in its query, though it only looks.
+    pub(super) fn noted_with(mut self, flag: &'static str) -> Self {
+        self.deeds = Deeds::With(flag);
         self
     }
 
@@ -165,8 +193,20 @@ impl Unanswered {
     }
 
     fn answered(self, summary: &'static str, answer: Content, handler: Handler) -> Arc<Endpoint> {
-        let Self { method, path, operation, role, query, body, others } = self;
-        Arc::new(Endpoint { method, path, operation, summary, role, query, body, answer, others, handler })
+        let Self { method, path, operation, role, deeds, query, body, others } = self;
+        Arc::new(Endpoint {
+            method,
+            path,
+            operation,
+            summary,
+            role,
+            deeds,
+            query,
+            body,
+            answer,
+            others,
+            handler,
+        })
     }
 }
 

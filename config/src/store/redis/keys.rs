@@ -79,6 +79,21 @@ impl Keys {
         self.key("caches")
     }
 
+    /// There as long as this session is.
+    pub(super) fn session(&self, id: &str) -> String {
+        self.key(&format!("session:{id}"))
+    }
+
+    /// STREAM: a journal.
+    pub(super) fn journal(&self, name: &str) -> String {
+        self.key(&format!("journal:{name}"))
+    }
+
+    /// STREAM: the sessions that were ended. Only a hint.
+    pub(super) fn closed(&self) -> String {
+        self.key("closed")
+    }
+
     /// Counts the leases given.
     pub(super) fn fence(&self) -> String {
         self.key("fence")
