@@ -180,7 +180,8 @@ impl Watching {
             return Ok(());
         }
         let note = Note { author: "zeugma start".into(), reason: Some("--watch".into()), ..Note::default() };
-        let outcome = self.app.definitions.replace(bundle, gone, Options::default(), note).await?;
+        let options = Options { wait: Duration::ZERO, ..Options::default() };
+        let outcome = self.app.definitions.replace(bundle, gone, options, note).await?;
         if !outcome.changes.is_empty() {
             let (revision, changes) = (outcome.revision, outcome.changes.len());
             tracing::info!(%revision, changes, "applied the watched folder");

@@ -56,7 +56,7 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Files, Vec<Fault>> {
             None if path.is_dir() => reading.folder(path, "", 0),
             Some(name) => reading.file(path, name),
             None => {
-                reading.faults.push(Fault::new(path.display().to_string(), "there is no file of this name"))
+                reading.faults.push(Fault::new(path.display().to_string(), "there is no file of this name"));
             }
         }
     }

@@ -206,17 +206,15 @@ class Worker:
         return head
 
     def close(self):
-        self.sock.close() if self.gone else self.sock.shutdown(socket.SHUT_RDWR)
+        if not self.gone:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        until(lambda: self.gone, 'the end of the connection')
+        self.sock.close()
         os.close(self.out)
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return
         try:
             self.zygote.exit_of(self.pid)
         except (OSError, ValueError):
-            os.kill(self.pid, signal.SIGKILL)
-        self.sock.close()
+            pass  # the zygote was taken away by the test
 
 
 class WithZygote(unittest.TestCase):

@@ -9,7 +9,7 @@ _NOT_KINDS = frozenset(('get', 'conn'))
 _INVOKES = frozenset(('invoke', 'invoke_async', 'invoke_by_impl_name'))
 
 
-def declare(plan, module, path, texts):
+def declare(plan, module, dotted, path, texts):
     """The description of one service, as the engine keeps it."""
     cls = plan.cls
     if path not in texts:
@@ -25,7 +25,7 @@ def declare(plan, module, path, texts):
     summary, _, rest = docs.partition('\n')
     declaration = plan.declaration
     return {
-        'name': plan.name, 'class': cls.__name__, 'module': module.__name__, 'file': path, 'line': line,
+        'name': plan.name, 'class': cls.__name__, 'module': dotted, 'file': path, 'line': line,
         'namespace': str(namespace), 'namespace_docs': inspect.cleandoc(str(getattr(module, 'namespace_docs', '') or '')),
         'summary': summary.strip(), 'description': rest.strip() or summary.strip(), 'docs': docs,
         'input': declaration.input.schema() if declaration.input else None,

@@ -1,6 +1,6 @@
 """How a service's calls reach the engine: by waiting in its thread, or by `await`."""
 
-from threading import Lock
+from threading import Lock, get_ident
 
 from . import wire
 from .errors import InternalServerError, of_reply
@@ -60,13 +60,16 @@ class BlockingLink:
         number = worker.next_number()
         frames = call_frames(number, invocation, kind, name, op, args, kw, body)
         waiter = Waiter(invocation)
-        worker.enter(invocation)
+        own = invocation.runner.ident == get_ident()
+        if own:
+            worker.enter(invocation)
         try:
             worker.waiters[number] = waiter
             worker.wait(frames, waiter)
         finally:
             worker.waiters.pop(number, None)
-            worker.leave(invocation)
+            if own:
+                worker.leave(invocation)
         return opened(*waiter.answer, convert)
 
     @staticmethod

@@ -14,6 +14,9 @@ from .declared import declare
 from .plan import Plan, service_name
 from .service import AdminService, Service
 
+#: Where modules are that have the name of one of the standard library.
+_PREFIX = '_package.'
+
 _STANDARD = frozenset(getattr(sys, 'stdlib_module_names', ())) | frozenset(sys.builtin_module_names)
 
 
@@ -61,14 +64,14 @@ class Package:
                 continue
             parts[-1] = parts[-1].replace('.', '_')
             path_name = '.'.join(parts)
-            name = 'package.' + path_name if _taken(path_name) else path_name
+            name = _PREFIX + path_name if _taken(path_name) else path_name
             full = os.path.join(folder, path)
             self.modules[name] = full
             self.paths[name] = path_name
             above = name.split('.')[:-1]
             for n in range(1, len(above) + 1):
                 at = above[:n]
-                inner = at[1:] if at[0] == 'package' else at
+                inner = at[1:] if at[0] == _PREFIX[:-1] else at
                 self.folders.setdefault('.'.join(at), os.path.join(folder, *inner))
 
     def find_spec(self, name, _path=None, _target=None):
@@ -170,7 +173,7 @@ def load_package(folder, files, inference=None):
                 cls.name = called
                 plans[called] = plan
                 path = os.path.relpath(package.modules[name], folder)
-                services.append(declare(plan, module, path, texts))
+                services.append(declare(plan, module, package.paths[name], path, texts))
                 cls.after_add_to_store(logging.getLogger(called))
             except Exception as error:
                 error.zeugma_place = _place(cls)

@@ -8,7 +8,8 @@ from collections import deque
 from socket import MSG_DONTWAIT
 
 from . import wire
-from .running import Invocation, run_async
+from .errors import Cancelled
+from .running import Invocation, failed, run_async
 
 _EAGER = sys.version_info >= (3, 12)
 
@@ -82,11 +83,15 @@ class Loop:
     async def _serve(self, invocation):
         worker = self.worker
         try:
-            frames = await run_async(invocation, worker.awaiting)
+            invocation.runner = self
+            if invocation.cancelled:
+                frames = failed(invocation, Cancelled(invocation.cancelled))
+            else:
+                frames = await run_async(invocation, worker.awaiting)
+            worker.writer.queue.extend(frames)
         finally:
             invocation.done = True
             worker.running.pop(invocation.number, None)
-        worker.writer.queue.extend(frames)
         if not self.flushing:
             self.flushing = True
             self.loop.call_soon(self._flush)
@@ -134,7 +139,8 @@ class Loop:
 
     @staticmethod
     def _cancel(invocation):
-        if hasattr(invocation.task, 'cancel'):
+        # A task that has not begun would end without an answer; it looks itself.
+        if invocation.runner is not None and hasattr(invocation.task, 'cancel'):
             invocation.task.cancel()
 
 

@@ -85,6 +85,8 @@ class Threads:
             os._exit(71)
 
     def _wake(self, lead):
+        """Has another thread work, or lead. False if the system has no thread left."""
+        before = self.leader
         try:
             runner = self.idle.pop()
         except IndexError:
@@ -92,12 +94,17 @@ class Threads:
             runner.lead = lead
             if lead:
                 self.leader = runner
-            start_new_thread(self._born, (runner,))
-            return
+            try:
+                start_new_thread(self._born, (runner,))
+            except (RuntimeError, MemoryError):
+                self.leader = before
+                return False
+            return True
         runner.lead = lead
         if lead:
             self.leader = runner
         runner.lock.release()
+        return True
 
     def _room(self):
         return len(self.running) - self.waiting < self.limit
@@ -195,8 +202,8 @@ class Threads:
                 break
         if invocation.cancelled:
             self.worker.settle(invocation)
-        self.running.pop(number, None)
         self.writer.queue.extend(frames)
+        self.running.pop(number, None)
         if self.worker.draining:
             self.worker.leave_if_empty()
 
@@ -243,16 +250,20 @@ class Threads:
                 worker.take_other(number, header, body, plan)
                 continue
             self.backlog.append(Invocation(number, header, body, plan))
-            self._wake(True)
-            return False
+            if self._wake(True):
+                return False
+        runner.count += 1
         runner.baton.append(1)
         return True
 
     def _unpark(self):
         self.parked = False
         if not self.monitoring:
-            self.monitoring = True
-            start_new_thread(self._monitor, ())
+            try:
+                start_new_thread(self._monitor, ())
+                self.monitoring = True
+            except (RuntimeError, MemoryError):
+                self.parked = True
             return
         try:
             self.park.release()
@@ -273,7 +284,8 @@ class Threads:
                 except IndexError:
                     pass
                 else:
-                    self._wake(True)
+                    if not self._wake(True):
+                        leader.baton.append(1)
                     now = None
             if self.writer.queue:
                 self.writer.flush()

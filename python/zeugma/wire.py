@@ -4,6 +4,7 @@ import json
 import struct
 from collections import deque
 from dataclasses import asdict, is_dataclass
+from enum import Enum
 from json import JSONDecoder, JSONEncoder
 from json.scanner import make_scanner
 from threading import Lock
@@ -42,6 +43,8 @@ def plain(value):
         return to_dict()
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
+    if isinstance(value, Enum):
+        return value.value
     isoformat = getattr(value, 'isoformat', None)
     if isoformat is not None:
         return isoformat()

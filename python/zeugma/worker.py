@@ -5,6 +5,7 @@ import gc
 import itertools
 import os
 import platform
+import signal
 import sys
 import threading
 from collections import deque
@@ -16,6 +17,10 @@ from .loading import load
 from .logs import Logs
 from .service import Server
 from .threads import Threads
+
+
+#: The process this one was forked from, if it is to be told that workers need asyncio.
+ZYGOTE = None
 
 
 class Worker:
@@ -60,6 +65,8 @@ class Worker:
         self.threads = Threads(self, int(welcome.get('threads') or 32))
         if True in kinds:
             # Imported here, since workers without coroutines are a quarter smaller without it.
+            if ZYGOTE == os.getppid():
+                os.kill(ZYGOTE, signal.SIGUSR1)
             from .loops import Loop
             self.loops = Loop(self)
             if False not in kinds:
@@ -192,7 +199,8 @@ def prepare():
     """What all workers share is done before they are forked."""
     from . import aliases
     aliases.install()
-    threading.stack_size(2 * 1024 * 1024)
+    # Enough for the deepest recursion in C that the interpreter allows. 3.13 allows more than others.
+    threading.stack_size((8 if sys.version_info >= (3, 13) else 2) * 1024 * 1024)
     try:
         # One arena for malloc: each reserves 64 MiB of address space, which counts against a worker's limit.
         ctypes.CDLL(None).mallopt(-8, 1)

@@ -37,6 +37,7 @@ class Zygote:
         self.wakers = (wake_in, wake_out)
         signal.set_wakeup_fd(wake_out.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGUSR1, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         selector = selectors.DefaultSelector()
         selector.register(self.sock, selectors.EVENT_READ)
@@ -47,12 +48,21 @@ class Zygote:
             for key, _ in selector.select():
                 if key.fileobj is wake_in:
                     try:
-                        wake_in.recv(4096)
+                        signals = wake_in.recv(4096)
                     except BlockingIOError:
-                        pass
+                        continue
                     self.reap()
+                    if signal.SIGUSR1 in signals:
+                        self.learn()
                 elif not self.read():
                     return
+
+    @staticmethod
+    def learn():
+        """A worker has coroutines: those to come are spared the import. The others stay small without it."""
+        import asyncio  # noqa: F401
+        gc.collect()
+        gc.freeze()
 
     def say(self, message):
         """One line to the engine."""
@@ -123,8 +133,10 @@ class Zygote:
     def become(self, fds, limits):
         """The child: a worker."""
         from zeugma import worker
+        worker.ZYGOTE = None if 'asyncio' in sys.modules else os.getppid()
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.setpgid(0, 0)
         self.selector.close()
@@ -161,6 +173,7 @@ class Zygote:
 
     def end(self):
         """Takes all workers along."""
+        signal.set_wakeup_fd(-1)
         for pid in self.children:
             self.kill(pid)
 

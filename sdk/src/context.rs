@@ -21,12 +21,19 @@ pub struct ChannelInfo {
     pub name: Arc<str>,
     /// The type, such as `rest`, `invoke`, `invoke-async`, `scheduler`.
     pub r#type: &'static str,
+    /// How it reads bodies: `json` or `raw`; none where that is not said.
+    pub data_format: Option<&'static str>,
 }
 
 impl ChannelInfo {
-    /// From its two parts.
+    /// From its name and its type.
     pub fn new(name: impl Into<Arc<str>>, r#type: &'static str) -> Self {
-        Self { name: name.into(), r#type }
+        Self { name: name.into(), r#type, data_format: None }
+    }
+
+    /// The same, with how it reads bodies.
+    pub fn reading(self, data_format: &'static str) -> Self {
+        Self { data_format: Some(data_format), ..self }
     }
 }
 

@@ -67,7 +67,9 @@ fn page(service: &ServiceView) -> Result<String, Stop> {
     let namespace = service.namespace.as_ref().map(|n| format!(", namespace {n}")).unwrap_or_default();
     let mut text = format!("{} ({}{namespace})\n", service.name, service.kind);
     let details = service.details.as_deref();
-    if let Some(ServiceDetails { namespace_docs: Some(docs), .. }) = details {
+    if let Some(ServiceDetails { namespace_docs: Some(docs), .. }) = details
+        && !docs.trim().is_empty()
+    {
         text.push_str(&format!("{}\n", docs.trim()));
     }
     if !service.description.trim().is_empty() {

@@ -60,6 +60,9 @@ pub(super) struct Start {
     /// The file of the keys that seal secrets [default: secret.key in the data folder]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// The Python that runs packages, such as that of a virtual environment [default: python3]
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
     /// Which log lines are written, such as info,zeugma=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -111,6 +114,7 @@ impl Start {
             log: self.log,
             log_format: self.log_format,
             key_file: self.key_file,
+            python: self.python,
         }
     }
 }

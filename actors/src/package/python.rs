@@ -127,7 +127,12 @@ impl Kind for PythonPackage {
         // Without Python nobody knows, so nothing is said.
         let Some(runtime) = &registry.python else { return Err(Vec::new()) };
         let source = params.source(&id.name);
-        let declared = match tokio::time::timeout(IMPORT_LIMIT, runtime.inspect(&source)).await {
+        let declared = match tokio::time::timeout(
+            IMPORT_LIMIT,
+            runtime.inspect(&source, params.python.as_deref()),
+        )
+        .await
+        {
             Ok(declared) => declared.map_err(|error| vec![told(error)])?,
             Err(_) => {
                 let fault =

@@ -79,6 +79,10 @@ impl Service for Packaged {
         self.service.info()
     }
 
+    fn reads_json(&self) -> bool {
+        self.service.reads_json()
+    }
+
     /// Written out, so that the future of the service is handed on as it is, without another one around it.
     fn call<'s, 'c, 'f>(
         &'s self,

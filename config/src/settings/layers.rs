@@ -13,7 +13,7 @@ use crate::fault::{Fault, suggest};
 /// How the variables that are settings begin: `ZEUGMA_LISTEN` is `listen`.
 pub(super) const PREFIX: &str = "ZEUGMA_";
 /// Every setting, as `node.toml` names it.
-pub const KEYS: [&str; 23] = [
+pub const KEYS: [&str; 28] = [
     "listen",
     "admin",
     "data",
@@ -21,6 +21,7 @@ pub const KEYS: [&str; 23] = [
     "cluster",
     "node",
     "cluster_listen",
+    "cluster_advertise",
     "cluster_secret",
     "cluster_ca",
     "cluster_cert",
@@ -37,6 +38,10 @@ pub const KEYS: [&str; 23] = [
     "header_timeout",
     "drain_timeout",
     "key_file",
+    "python",
+    "python_workers",
+    "python_threads",
+    "python_memory",
 ];
 /// The settings that are lists; the environment separates their elements by commas.
 const LISTS: [&str; 2] = ["apply", "trusted_proxies"];

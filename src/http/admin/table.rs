@@ -99,11 +99,11 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .json("The packages, and the services in them.", packages::list),
         get("/api/v1/packages/{file}", "getPackage")
             .json("A package with its files.", packages::show),
-        on(put.clone(), "/api/v1/packages/{file}", "deployPackage")
+        on(put, "/api/v1/packages/{file}", "deployPackage")
             .queries(changes)
             .takes::<Deployed>(JSON_OR_PYTHON)
             .json("Deploys files: the text of one file of Python, or several as JSON.", packages::put),
-        on(delete.clone(), "/api/v1/packages/{file}", "undeployPackage")
+        on(delete, "/api/v1/packages/{file}", "undeployPackage")
             .queries(changes)
             .json("Undeploys a package whose services nothing refers to.", packages::delete),
 
@@ -114,6 +114,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
         post("/api/v1/services/{name}/invoke", "invoke")
             .query::<bool>("async", "Do not wait for it: 202 with the cid of the invocation.")
             .query::<Span>("timeout", "How long it may run: 30s if left out.")
+            .query::<Name>("node", "The node that calls it; the one that is asked if left out.")
             .takes_bytes()
             .or::<Started>(202, "It runs, and nobody waits for it.")
             .raw("Calls a service: the body is its input, the answer its output.", &["*/*"], services::invoke),

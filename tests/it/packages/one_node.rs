@@ -1,5 +1,6 @@
 //! On one node: deploy, look, redeploy under load, take back, undeploy.
 
+use base64::Engine as _;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -155,4 +156,25 @@ fn the_api_takes_the_text_of_a_file_or_several_as_json_and_keeps_what_it_is_not_
     assert_eq!(long.status, 413, "{long:?}");
     assert_eq!(node.admin("/api/v1/packages/hello.py").with(&["-X", "DELETE"]).send().status, 200);
     assert_eq!(node.admin("/api/v1/packages/hello.py").send().status, 404);
+}
+
+#[test]
+fn a_service_takes_a_file_in_base64_as_older_programs_send_it() {
+    let node = Program::start(&[]);
+    let channel = json!({"name": "up", "type": "rest", "path": "/up", "service": "zato.service.upload-package", "data_format": "json"});
+    node.apply(&json!({ "channels": [channel] }));
+    let upload = |name: &str, payload: &str| {
+        let body = json!({"cluster_id": 1, "payload_name": name, "payload": payload}).to_string();
+        node.curl("/up").with(&["--json", &body]).send()
+    };
+    let file = base64::engine::general_purpose::STANDARD.encode(hello("one"));
+    let done = upload("hello.py", &file);
+    assert_eq!((done.status, done.json()), (200, json!({"package_id": 2})), "{done:?}");
+    assert_eq!(node.good(&["invoke", "hello"]), "one");
+    for (name, payload) in
+        [("hello.txt", file.as_str()), ("hello.py", "no base64!"), ("", &file), ("hello.py", "/w==")]
+    {
+        assert_eq!(upload(name, payload).status, 400, "{name} {payload}");
+    }
+    assert!(node.good(&["package", "history", "hello"]).contains("somebody, through channel up"));
 }
