@@ -120,7 +120,8 @@ impl Node {
         let management = Management::default();
         let tasks = Tasks::default();
         let registry = management.registry(extras.kinds, extras.services);
-        let mut registry = registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+        let mut registry =
+            registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
         if let Some(redis) = &redis {
             registry = registry.with_budgets(redis.clone());
         }

@@ -69,6 +69,10 @@ fn definitions(kind: &dyn AnyKind, registry: &Registry, secrets: &mut Secrets) -
                 }
             }
             put(&mut params, &pointer.0, value.as_str().into());
+            if let Some(Value::Object(grant)) = params.get_mut("client_credentials") {
+                grant.insert("token_url".into(), "http://127.0.0.1:1/token".into());
+                grant.insert("client_id".into(), "us".into());
+            }
             params.remove("security");
             let name = what.replace(['.', ' ', '*'], "-");
             let tag: config::KindTag = kind.tag().parse().expect("a tag");
