@@ -62,8 +62,13 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
     let cid = Cid::new();
     let (Parts { method, uri, headers, .. }, mut body) = request.into_parts();
     let Peer { address, certificates } = peer;
-    let forwarded = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
-    let peer = app.settings.trusted_proxies.client(address, forwarded);
+    let peer = match app.settings.trusted_proxies.trust(address.ip()) {
+        true => {
+            let lines = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
+            app.settings.trusted_proxies.client(address, lines)
+        }
+        false => address,
+    };
     let mut head = HttpHead { method, uri, headers, peer, certificates, params: Vec::new() };
 
     // 1. One revision for the whole request.

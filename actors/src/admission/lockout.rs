@@ -91,34 +91,34 @@ impl Lockout {
             return true;
         }
         let all = self::who(security, None);
-        self.shard(&all).get(&all).is_some_and(locked) && !self.was_right(&who)
+        self.shard(&all).get(&all).is_some_and(locked) && !self.was_right(security, address)
     }
 
     /// It was right.
     pub fn right(&self, security: &str, address: IpAddr) {
-        let who = who(security, Some(address));
-        let (slot, now) = self.slot(&who);
+        let (slot, now) = self.slot(security, address);
         // Mostly it is there already: then cores share the line and nobody waits.
         if slot.load(Ordering::Relaxed) != now {
             slot.store(now, Ordering::Relaxed);
         }
-        if self.wary()
-            && let Some(memory) = self.shard(&who).get_mut(&who)
-        {
-            memory.failures = 0;
+        if self.wary() {
+            let who = who(security, Some(address));
+            if let Some(memory) = self.shard(&who).get_mut(&who) {
+                memory.failures = 0;
+            }
         }
     }
 
-    fn was_right(&self, who: &Who) -> bool {
-        let (slot, now) = self.slot(who);
+    fn was_right(&self, security: &str, address: IpAddr) -> bool {
+        let (slot, now) = self.slot(security, address);
         let then = slot.load(Ordering::Relaxed);
-        then >> MINUTES == now >> MINUTES && now - then <= TRUSTED.as_secs() / 60
+        then >> MINUTES == now >> MINUTES && now.saturating_sub(then) <= TRUSTED.as_secs() / 60
     }
 
     /// Where it is remembered that this one was right, and what is there if it is right now: most bits of its hash, and
     /// below them the minute. Two that share a place forget each other, which makes a stranger of one of them.
-    fn slot(&self, who: &Who) -> (&AtomicU64, u64) {
-        let hash = self.hash.hash_one(who);
+    fn slot(&self, security: &str, address: IpAddr) -> (&AtomicU64, u64) {
+        let hash = self.hash.hash_one((security, super::home(address.to_canonical())));
         let minute = (self.begun.elapsed().as_secs() / 60 + 1).min((1 << MINUTES) - 1);
         #[allow(clippy::cast_possible_truncation)] // it is reduced to a few bits anyway
         (&self.right[hash as usize % RIGHT], hash >> MINUTES << MINUTES | minute)
