@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::admission::lockout::Lockout;
 use actors::python::{Runtime, RuntimeSettings};
 use actors::scheduler::{self, Scheduler};
 use actors::supervisor::Supervisor;
@@ -62,6 +63,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Its place in its cluster; none on a node that is no part of one.
     pub cluster: Option<Cluster>,
+    /// Who has been wrong too often.
+    pub lockout: Arc<Lockout>,
     /// Background work.
     pub tasks: Tasks,
     /// Time.
@@ -125,8 +128,13 @@ impl Node {
         let management = Management::default();
         let tasks = Tasks::default();
         let registry = management.registry(extras.kinds, extras.services);
-        let registry = registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+        let mut registry =
+            registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+        if let Some(redis) = &redis {
+            registry = registry.with_budgets(redis.clone());
+        }
         let registry = Arc::new(registry);
+        let lockout = registry.lockout.clone();
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let mut live = Live::new(tasks.clone(), clock.clone());
         if let Some(redis) = &redis {
@@ -159,6 +167,7 @@ impl Node {
             scheduler: None,
             jobs: None,
             metrics,
+            lockout,
             tasks,
             clock,
             started: Instant::now(),
@@ -182,9 +191,8 @@ impl Node {
         let ask = || -> listener::Ask { Box::new(move || live.now().certificates) };
         let asking = tls.clone().map(|certificates| (certificates, ask()));
         let data = listener::open("data", app.settings.listen, data, &limits, asking, &app).await?;
-        let admin_service = warp::service(admin::filter(&app));
-        let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
-        let make = move |_| admin_service.clone();
+        let inner = hyper_util::service::TowerToHyperService::new(warp::service(admin::filter(&app)));
+        let make = move |peer: listener::Peer| admin::FromPeer { inner: inner.clone(), peer: peer.address };
         let silent = tls.map(|certificates| -> (_, listener::Ask) { (certificates, Box::new(|| false)) });
         let admin = listener::open("admin", app.settings.admin, make, &limits, silent, &app).await?;
         Ok(Self {

@@ -2,7 +2,9 @@
 
 mod actors;
 mod admin;
+mod admin_token;
 mod apply;
+mod audit;
 mod bundle;
 mod change;
 mod check;
@@ -66,6 +68,8 @@ enum Command {
     Delete(definitions::Delete),
     /// Shows who changed what, and when
     History(history::History),
+    /// Shows who did what, and who was refused
+    Audit(audit::Audit),
     /// Makes everything as it was at an earlier revision
     Rollback(history::Rollback),
     /// Deploys files with services in them, on every node
@@ -94,6 +98,10 @@ enum Command {
     Actors(actors::Actors),
     /// Tells an actor to ping, pause, resume, drain, restart or to say its stats
     Actor(actors::Actor),
+    /// Makes, shows and revokes tokens for the admin listener
+    #[command(subcommand)]
+    AdminToken(admin_token::AdminTokens),
+    /// Changes passwords, keys and tokens
     /// Changes the secrets of definitions
     #[command(subcommand)]
     Password(password::Password),
@@ -145,6 +153,7 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Get(get) => once(get.run()),
         Command::Delete(delete) => once(delete.run()),
         Command::History(history) => once(history.run()),
+        Command::Audit(audit) => once(audit.run()),
         Command::Rollback(rollback) => once(rollback.run()),
         Command::Deploy(deploy) => once(deploy.run()),
         Command::Undeploy(undeploy) => once(undeploy.run()),
@@ -157,6 +166,7 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Store(store) => once(store.run()),
         Command::Actors(actors) => once(actors.run()),
         Command::Actor(actor) => once(actor.run()),
+        Command::AdminToken(tokens) => once(tokens.run()),
         Command::Password(password) => once(password.run()),
         Command::Token(token) => once(token.run()),
         Command::Key(key) => once(key.run()),

@@ -22,6 +22,7 @@ pub struct Metrics {
     pub connections: IntGaugeVec,
     /// Connections that were refused or dropped, by listener and reason.
     pub dropped: IntCounterVec,
+    refused: IntCounterVec,
     revision: IntGauge,
     faults: IntGauge,
     actors: IntGaugeVec,
@@ -71,6 +72,11 @@ impl Metrics {
                 "Connections refused or dropped, by listener and reason.",
                 &["listener", "reason"],
             )?,
+            refused: counters(
+                "zeugma_refused_total",
+                "Requests to channels that were refused because of who called or how often, by reason.",
+                &["reason"],
+            )?,
             revision: gauge("zeugma_revision", "The revision that requests see.")?,
             faults: gauge("zeugma_faults", "Definitions that do not run as wanted.")?,
             actors: gauges("zeugma_actors", "Actors, by family and state.", &["family", "state"])?,
@@ -93,6 +99,11 @@ impl Metrics {
             )?,
             registry,
         })
+    }
+
+    /// One more request to a channel that was refused because of who called or how often.
+    pub fn refused(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
     }
 
     /// The text, with the gauges brought up to date.

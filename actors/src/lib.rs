@@ -5,6 +5,7 @@
 // The `service` attribute writes paths that begin with `zeugma`; here that is the sdk itself.
 extern crate sdk as zeugma;
 
+pub mod admission;
 pub mod backoff;
 mod cache;
 pub mod channel;

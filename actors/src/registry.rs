@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use config::budgets::Budgets;
 use config::{
     About, Catalog, Checked, Clash, Clear, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params,
     Pointer, Revision, Rules,
@@ -10,6 +11,7 @@ use config::{
 use sdk::Service;
 use serde_json::Value;
 
+use crate::admission::lockout::Lockout;
 use crate::kind::{AnyKind, tag_of};
 use crate::python::Runtime;
 use crate::routes::Mount;
@@ -17,6 +19,7 @@ use crate::{channel, check, connection, job, package, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
+    &security::admin_token::AdminTokenKind,
     &security::any_of::AnyOf,
     &security::api_key::ApiKey,
     &security::basic::Basic,
@@ -58,6 +61,10 @@ pub struct Registry {
     pub services: Arc<Services>,
     /// What runs Python; none where nothing is to be run, such as in a check without a node.
     pub python: Option<Arc<Runtime>>,
+    /// Where the nodes of a cluster share their rate limits; none on a node that is alone.
+    pub budgets: Option<Arc<dyn Budgets>>,
+    /// Who was wrong too often on this node.
+    pub lockout: Arc<Lockout>,
     implicit: BTreeMap<DefId, Arc<Definition>>,
     /// The channels where people log in for tokens, if there is a definition of those.
     log_in: Vec<Arc<Definition>>,
@@ -70,9 +77,15 @@ impl Registry {
     /// If a service's name is no name, or comes twice.
     pub fn new(kinds: &[&'static dyn AnyKind], services: &[&'static dyn Service]) -> Result<Self, Fault> {
         let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
-        let implicit = BTreeMap::new();
-        let mut registry =
-            Self { kinds, services: Arc::default(), python: None, implicit, log_in: Vec::new() };
+        let mut registry = Self {
+            kinds,
+            services: Arc::default(),
+            python: None,
+            budgets: None,
+            lockout: Arc::default(),
+            implicit: BTreeMap::new(),
+            log_in: Vec::new(),
+        };
         registry.log_in =
             service::jwt::channels().into_iter().map(log_in_channel).collect::<Result<_, _>>()?;
         let all = SERVICES.iter().chain(EXAMPLES).chain(services);
@@ -103,6 +116,12 @@ impl Registry {
         self
     }
 
+    /// The same with this to share rate limits.
+    pub fn with_budgets(mut self, budgets: Arc<dyn Budgets>) -> Self {
+        self.budgets = Some(budgets);
+        self
+    }
+
     /// All kinds, by tag.
     pub fn kinds(&self) -> impl Iterator<Item = (&KindTag, &'static dyn AnyKind)> {
         self.kinds.iter().map(|(tag, kind)| (tag, *kind))
@@ -119,6 +138,11 @@ impl Registry {
                 .hint(format!("this version has no type of {} yet", tag.family.plural()));
             fault.maybe_hint(config::fault::suggest(&tag.r#type, known))
         })
+    }
+
+    /// Whether only an admin may write definitions of this kind.
+    pub fn guarded(&self, tag: &KindTag) -> bool {
+        self.kinds.get(tag).is_some_and(|kind| kind.guarded())
     }
 
     /// Where a kind keeps its secrets; nowhere, if there is no such kind.

@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may spawn, and look at the clock
 
+pub mod budgets;
 pub mod bundle;
 pub mod cache;
 pub mod catalog;
@@ -9,9 +10,11 @@ pub mod clock;
 pub mod definition;
 pub mod diff;
 pub mod fault;
+pub mod journal;
 pub mod lease;
 pub mod members;
 pub mod name;
+pub mod rights;
 pub mod rules;
 pub mod secret;
 pub mod sessions;
@@ -25,9 +28,11 @@ pub use catalog::Catalog;
 pub use clock::Clock;
 pub use definition::{Clear, Definition, Draft, Params, Place};
 pub use fault::{Fault, Faults};
+pub use journal::Journal;
 pub use lease::{Fence, Leases};
 pub use members::Membership;
 pub use name::{DefId, Family, KindTag, Name, Revision};
+pub use rights::{Principal, Role};
 pub use rules::{About, Checked, Claim, Clash, Need, Pointer, Rules, Want};
 pub use secret::{Keyring, Secret};
 pub use sessions::Sessions;

@@ -23,6 +23,7 @@ mod packages;
 mod rest;
 mod rest_limits;
 mod rest_wire;
+mod rights;
 mod security;
 mod services;
 mod simulation;

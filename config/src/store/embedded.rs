@@ -1,6 +1,7 @@
 //! The embedded store: one database file in the node's data folder. The truth of a node that is not in a cluster.
 
 mod file;
+mod journal;
 mod sessions;
 mod slots;
 
@@ -16,10 +17,12 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use self::file::{Batch, Contents, File};
+use self::journal::FileJournal;
 use self::sessions::FileSessions;
 use super::{Change, CommitError, Entry, Health, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::journal::Journal;
 use crate::lease;
 use crate::name::Revision;
 use crate::sessions::Sessions;
@@ -33,6 +36,7 @@ struct Inner {
     folder: PathBuf,
     clock: Clock,
     sessions: FileSessions,
+    journal: FileJournal,
     /// What the file holds, so that readers never wait for the disk.
     current: ArcSwap<Catalog>,
     nudge: watch::Sender<Revision>,
@@ -55,11 +59,13 @@ impl Embedded {
         let (file, contents) = File::open(folder)?;
         let revision = contents.catalog.revision;
         let sessions = FileSessions::open(folder, clock.clone())?;
+        let journal = FileJournal::open(folder, clock.clone())?;
         Ok(Self(Arc::new(Inner {
             folder: folder.into(),
             leases: lease::Memory::new(clock.clone()),
             clock,
             sessions,
+            journal,
             current: ArcSwap::from_pointee(contents.catalog),
             nudge: watch::Sender::new(revision),
             writer: Arc::default(),
@@ -202,6 +208,10 @@ impl Store for Embedded {
 
     fn sessions(&self) -> Arc<dyn Sessions> {
         Arc::new(self.0.sessions.clone())
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.0.journal.clone())
     }
 
     fn health(&self) -> Health {

@@ -104,6 +104,11 @@ impl Keys {
         self.key("closed")
     }
 
+    /// HASH: what is left of this budget.
+    pub(super) fn budget(&self, name: &str) -> String {
+        self.key(&format!("budget:{name}"))
+    }
+
     /// ZSET: the keys of the items of a cache, by their last use. An item's own key begins with this one.
     pub(super) fn cache(&self, name: &str) -> String {
         self.key(&format!("cache:{name}"))
@@ -112,6 +117,11 @@ impl Keys {
     /// SET: the names of the caches.
     pub(super) fn caches(&self) -> String {
         self.key("caches")
+    }
+
+    /// STREAM: a journal.
+    pub(super) fn journal(&self, name: &str) -> String {
+        self.key(&format!("journal:{name}"))
     }
 
     /// Counts the leases given.

@@ -199,6 +199,8 @@ async fn nodes_know_of_each_other_and_lease_what_only_one_may_do() {
     members::contract::keeps(&*node, &*node).await;
     lease::contract::keeps(&*node).await;
     slots::contract::keeps(&*node, &*node, &*node).await;
+    crate::budgets::contract::keeps(&*node).await;
+    crate::journal::contract::keeps(&*node.journal()).await;
     let other = Node::join(&server.url()).await;
     sessions::contract::keeps(&*node.sessions(), &*other.sessions()).await;
 }
