@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use config::{Checked, Claim, Clear, Clock, DefId, Fault, KindTag, Name, Need};
+use config::{Checked, Claim, Clear, Clock, DefId, Fault, KindTag, Name, Need, References};
 use schemars::{JsonSchema, Schema};
 use sdk::task::Tasks;
 use sdk::{Error, Result};
@@ -121,7 +121,10 @@ impl<K: Kind> AnyKind for K {
     fn check(&self, params: &Clear) -> Checked {
         let schema = AnyKind::schema(self);
         let secrets = check::secrets(&schema);
-        match check::read::<K::Params>(params, &schema, &AnyKind::example(self)) {
+        // What a reference leads to is not known yet: the kind sees the word for a secret that is kept.
+        let references = References::among(params, &secrets);
+        let masked = references.masked(params);
+        let mut checked = match check::read::<K::Params>(&masked, &schema, &AnyKind::example(self)) {
             Err(mut broken) => {
                 let (mut more, mut needs) = match &broken.rest {
                     Some(rest) => (K::check(rest), K::needs(rest)),
@@ -135,7 +138,10 @@ impl<K: Kind> AnyKind for K {
             Ok(read) => {
                 Checked { faults: K::check(&read), needs: K::needs(&read), claims: K::claims(&read), secrets }
             }
-        }
+        };
+        checked.needs.extend(references.needs());
+        checked.faults.extend(references.faults);
+        checked
     }
 
     async fn start(&self, params: Clear, start: Start) -> Result<Part> {

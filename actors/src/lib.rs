@@ -5,6 +5,7 @@
 // The `service` attribute writes paths that begin with `zeugma`; here that is the sdk itself.
 extern crate sdk as zeugma;
 
+pub mod authority;
 pub mod backoff;
 pub mod channel;
 pub mod check;
@@ -18,6 +19,7 @@ pub mod line;
 pub mod meter;
 pub mod part;
 pub mod reconcile;
+pub mod references;
 pub mod registry;
 pub mod routes;
 pub mod running;

@@ -11,6 +11,8 @@ use sdk::connection::http::HttpCall;
 use sdk::{ChannelInfo, Cid, HttpHead, Request, Result, Security, Service};
 use tokio::time::Instant;
 
+use crate::authority::Authority;
+use crate::references::Secrets;
 use crate::routes::Mount;
 
 /// What runs for a definition.
@@ -58,6 +60,16 @@ pub trait Connection: Send + Sync + 'static {
     /// What an operator wants to know, such as the state of the pool.
     fn stats(&self) -> serde_json::Value {
         serde_json::Value::Null
+    }
+
+    /// Its secrets, if it is a place where definitions may keep theirs.
+    fn secrets(&self) -> Option<Arc<dyn Secrets>> {
+        None
+    }
+
+    /// What knows people by their credentials, if the other side does.
+    fn authority(&self) -> Option<Arc<dyn Authority>> {
+        None
     }
 
     /// Ends it: no call is running any more.

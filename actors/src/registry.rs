@@ -18,8 +18,10 @@ pub static KINDS: &[&dyn AnyKind] = &[
     &security::api_key::ApiKey,
     &security::basic::Basic,
     &security::bearer::Bearer,
+    &security::vault::Vault,
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
+    &connection::vault::VaultKind,
     &service::native::Native,
     &channel::rest::Rest,
 ];

@@ -5,3 +5,4 @@ pub mod basic;
 pub mod bearer;
 mod fingerprint;
 mod fixed;
+pub mod vault;

@@ -25,6 +25,7 @@ pub use lease::{Fence, Leases};
 pub use members::Membership;
 pub use name::{DefId, Family, KindTag, Name, Revision};
 pub use rules::{About, Checked, Claim, Clash, Need, Pointer, Rules};
+pub use secret::reference::{Reference, References};
 pub use secret::{Keyring, Secret};
 pub use store::{Change, CommitError, Note, Store, StoreError};
 pub use units::{Size, Span};

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
-use crate::Result;
+use crate::engine::Engine;
 use crate::request::HttpHead;
+use crate::{Cid, Result};
 
 /// Somebody whom a security definition has vouched for.
 #[derive(Clone, Debug)]
@@ -50,4 +53,36 @@ pub trait Security: Send + Sync + 'static {
     /// # Errors
     /// If they do not say, or not truthfully.
     async fn check(&self, head: &HttpHead) -> Result<Caller>;
+
+    /// The same, for a definition that calls services to find out, or that has something to tell the caller.
+    ///
+    /// # Errors
+    /// As [`Security::check`].
+    async fn admit(&self, head: &HttpHead, _visit: &Visit<'_>) -> Result<Admitted> {
+        Ok(self.check(head).await?.into())
+    }
+}
+
+/// What is known of a request beside its head when its caller is checked.
+pub struct Visit<'a> {
+    /// The request's id.
+    pub cid: Cid,
+    /// When its time is over.
+    pub deadline: Instant,
+    /// The way to services.
+    pub engine: &'a Arc<dyn Engine>,
+}
+
+/// A caller who was let in.
+pub struct Admitted {
+    /// Who it is.
+    pub caller: Caller,
+    /// What every answer to this request carries.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl From<Caller> for Admitted {
+    fn from(caller: Caller) -> Self {
+        Self { caller, headers: Vec::new() }
+    }
 }

@@ -12,11 +12,11 @@ use actors::routes::{Found, Matched};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use sdk::engine::Engine;
-use sdk::{Cid, Context, Error, ErrorKind, HttpHead, Result};
+use sdk::{Admitted, Cid, Context, Error, ErrorKind, HttpHead, Result, Visit};
 use tokio::time::Instant;
 
 use crate::app::App;
@@ -75,7 +75,8 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
     head.params = params;
     let head = Arc::new(head);
 
-    let outcome = call(&snapshot, route, &head, &mut body, cid, begun).await;
+    let mut told = Vec::new();
+    let outcome = call(&snapshot, route, &head, &mut body, cid, begun, &mut told).await;
 
     route.running.meter.record(&outcome, begun.elapsed());
     if let Err(error) = &outcome {
@@ -83,7 +84,8 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
         linger(app, body);
     }
     // 7. Value or error, as this channel's callers understand it.
-    let response = route.channel.encode(&head, cid, outcome);
+    let mut response = route.channel.encode(&head, cid, outcome);
+    response.headers_mut().extend(told);
     if route.channel.compresses() { compression::apply(&head, response).await } else { response }
 }
 
@@ -95,6 +97,7 @@ async fn call(
     body: &mut Incoming,
     cid: Cid,
     begun: Instant,
+    told: &mut Vec<(HeaderName, HeaderValue)>,
 ) -> Result<sdk::Response> {
     let limits = route.channel.limits();
     let deadline = begun + limits.deadline;
@@ -110,9 +113,15 @@ async fn call(
     };
 
     // 4. Who calls: before anything of the body is read.
+    let engine: Arc<dyn Engine> = snapshot.clone();
     let caller = match &route.security {
         Ok(None) => None,
-        Ok(Some(security)) => Some(within(deadline, security.check(head)).await?),
+        Ok(Some(security)) => {
+            let visit = Visit { cid, deadline, engine: &engine };
+            let Admitted { caller, headers } = within(deadline, security.admit(head, &visit)).await?;
+            *told = headers;
+            Some(caller)
+        }
         Err(reason) => return Err(Error::unavailable(reason.clone())),
     };
     let service = route.service.as_ref().map_err(|reason| Error::unavailable(reason.clone()))?;
@@ -123,7 +132,6 @@ async fn call(
     let request = route.channel.decode(head.clone(), raw)?;
 
     // 6. The work: with a deadline, and with a guard against panics around it.
-    let engine: Arc<dyn Engine> = snapshot.clone();
     let channel = route.channel.info().clone();
     let ctx = Context::new(cid, caller, channel, deadline, service.name.clone(), engine);
     service.call(&ctx, request).await
