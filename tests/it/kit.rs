@@ -14,3 +14,4 @@ pub mod program;
 pub mod proxy;
 pub mod recorder;
 pub mod services;
+pub mod vault;

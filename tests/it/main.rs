@@ -25,3 +25,4 @@ mod services;
 mod simulation;
 mod tidy;
 mod tls;
+mod vault;

@@ -19,6 +19,10 @@ pub static ALL: &[&dyn Service] = &[
     &counts,
     &large,
     &who,
+    &has_role,
+    &relays,
+    &picks_a_method,
+    &reads_a_secret,
 ];
 
 /// What a customer is looked up by.
@@ -114,4 +118,47 @@ pub async fn large(_ctx: &Context) -> Result<Response> {
 #[zeugma::service]
 pub async fn who(ctx: &Context) -> Result<Response> {
     Ok(Response::new(ctx.caller().map_or("nobody", |caller| caller.name()).to_owned()))
+}
+
+/// Says whether the caller has the role that the body names.
+#[zeugma::service]
+pub async fn has_role(ctx: &Context, request: Request) -> Result<Response> {
+    let role = String::from_utf8_lossy(&request.raw).into_owned();
+    Ok(Response::new(ctx.caller().is_some_and(|caller| caller.has(&role)).to_string()))
+}
+
+/// Picks the method of Vault that the header `X-Method` names; what is in `X-Key` is to be looked at as a token.
+#[zeugma::service]
+pub async fn picks_a_method(_ctx: &Context, request: Request) -> Result<Response> {
+    let question = request.payload()?;
+    let environ = &question["environ"];
+    let key = environ["HTTP_X_KEY"].as_str().map(|key| serde_json::json!({"X-Zato-Vault-Token": key}));
+    Response::json(&serde_json::json!({"method": environ["HTTP_X_METHOD"], "headers": key}))
+}
+
+/// Writes a secret with the connection `v`, reads it again, and does what else a connection to Vault can do.
+#[zeugma::service]
+pub async fn reads_a_secret(ctx: &Context, request: Request) -> Result<Response> {
+    let path = String::from_utf8_lossy(&request.raw).into_owned();
+    let vault: zeugma::Vault = ctx.connection("v")?;
+    vault.ping().await?;
+    let fields = serde_json::json!({"a": "one", "b": 2});
+    vault.write(&path, fields.as_object().cloned().unwrap_or_default()).await?;
+    let read = vault.read(&path).await?;
+    let field = vault.field(&path, "a").await?;
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    let listed = vault.list(folder).await?.iter().any(|listed| listed == name);
+    let raw = vault.request(http::Method::GET, "sys/seal-status", None).await?;
+    vault.delete(&path).await?;
+    let gone = vault.read(&path).await.is_err_and(|e| e.kind() == zeugma::ErrorKind::NotFound);
+    Response::json(
+        &serde_json::json!({"read": read, "field": field, "listed": listed, "raw": raw["sealed"], "gone": gone}),
+    )
+}
+
+/// Sends a request with the connection `other`, and answers the status.
+#[zeugma::service]
+pub async fn relays(ctx: &Context) -> Result<Response> {
+    let answer = ctx.connection::<zeugma::Http>("other")?.get().send().await?;
+    Ok(Response::new(answer.status.to_string()))
 }
