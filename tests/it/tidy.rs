@@ -93,7 +93,7 @@ fn arrows_point_down() {
 /// A framework is known where it has its place, and nowhere else.
 #[test]
 fn frameworks_stay_home() {
-    let homes: [(&str, &[&str]); 9] = [
+    let homes: [(&str, &[&str]); 11] = [
         ("warp::", &["src/http/", "src/app.rs"]),
         ("hyper::", &["src/http/"]),
         (
@@ -112,6 +112,8 @@ fn frameworks_stay_home() {
         ("redis::", &["config/src/store/redis", "config/benches/redis.rs"]),
         ("fernet::", &["config/src/secret", "config/src/settings/tests.rs"]),
         ("suppaftp::", &["actors/src/connection/ftp"]),
+        ("vaultrs::", &["actors/src/connection/vault"]),
+        ("rustify::", &["actors/src/connection/vault"]),
         ("libunftp::", &["src/demo.rs"]),
         ("Caller::vouch", &["actors/src/security/", "sdk/src/security.rs"]),
     ];

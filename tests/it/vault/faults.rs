@@ -121,6 +121,7 @@ async fn a_vault_that_demands_certificates_gets_ours_and_must_show_the_right_one
     let right = tls(&trusted, &ours.certificate, &ours.key);
     node.apply(&super::bundle(&bao.tls_url(), &right, "recheck: 500ms")).await;
     assert_eq!(who(&node, &CLERK).await, Ok("clerk".into()));
+    // What of ours the server does not like it says when we have begun to speak, and some of us hear only the end.
     for (what, wrong) in [
         ("the server's CA is another", tls(&other, &ours.certificate, &ours.key)),
         ("ours is of another CA", tls(&trusted, &strange.certificate, &strange.key)),
@@ -132,7 +133,8 @@ async fn a_vault_that_demands_certificates_gets_ours_and_must_show_the_right_one
         let id = "connection/v".parse().expect("an id");
         let ping = node.app().supervisor.tell(&id, actors::worker::Verb::Ping, Duration::from_secs(5)).await;
         let said = ping.expect_err("no secure connection").to_string();
-        assert!(said.contains("no secure connection"), "{what}: {said}");
+        let ends = what.starts_with("ours") || what.starts_with("we");
+        assert!(said.contains("no secure connection") || ends && said.contains("broke off"), "{what}: {said}");
         assert_eq!(open(&node).await, 200);
     }
     node.apply(&super::bundle(&bao.tls_url(), &right, "recheck: 500ms")).await;

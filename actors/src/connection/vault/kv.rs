@@ -67,12 +67,13 @@ impl Kv {
     /// Sends a request with our own token.
     async fn ask(&self, request: &impl Endpoint, deadline: Instant) -> Result<Answer> {
         let token = self.own.required(deadline).await?;
-        self.wire.send(Some(token.reveal()), request, deadline).await?.map_err(|refused| {
-            if refused.status == 403 {
-                self.own.doubt();
-            }
-            refused.error(self.wire.id())
-        })
+        let mut outcome = self.wire.send(Some(token.reveal()), request, deadline).await?;
+        if outcome.as_ref().is_err_and(|refused| refused.status == 403)
+            && let Some(other) = self.own.instead_of(&token, deadline).await?
+        {
+            outcome = self.wire.send(Some(other.reveal()), request, deadline).await?;
+        }
+        outcome.map_err(|refused| refused.error(self.wire.id()))
     }
 
     /// What is mounted where a path begins; none, if our token may not know.

@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use config::Secret;
 use sdk::{Error, Result};
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
 use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest};
@@ -82,9 +82,7 @@ impl OwnToken {
                 if let Some(held) = self.held.load_full() {
                     return Ok(Some(held.token.clone()));
                 }
-                let turn = tokio::time::timeout_at(deadline, self.turn.acquire()).await;
-                let _turn =
-                    turn.map_err(|_| Error::timeout(format!("{} did not answer in time", self.wire.id())))?;
+                let _turn = self.turn(deadline).await?;
                 if self.held.load().is_none() {
                     self.log_in(deadline).await?;
                 }
@@ -97,6 +95,33 @@ impl OwnToken {
     pub(super) async fn required(&self, deadline: Instant) -> Result<Secret> {
         let none = || Error::unavailable(format!("{} has no token of its own", self.wire.id()));
         self.get(deadline).await?.ok_or_else(none)
+    }
+
+    /// Vault has refused something done with this token. Another one, if that has ended and there is another.
+    ///
+    /// # Errors
+    /// If Vault is away, or does not let the role log in.
+    pub(super) async fn instead_of(&self, token: &Secret, deadline: Instant) -> Result<Option<Secret>> {
+        self.doubt();
+        if !matches!(self.source, Source::AppRole { .. }) {
+            return Ok(None);
+        }
+        let _turn = self.turn(deadline).await?;
+        let now = self.held.load_full().map(|held| held.token.clone());
+        if now.as_ref().is_none_or(|now| now.reveal() == token.reveal()) {
+            if self.look(token, deadline).await?.is_ok() {
+                return Ok(None);
+            }
+            self.log_in(deadline).await?;
+        }
+        Ok(self.held.load_full().map(|held| held.token.clone()))
+    }
+
+    async fn turn(&self, deadline: Instant) -> Result<SemaphorePermit<'_>> {
+        match tokio::time::timeout_at(deadline, self.turn.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Error::timeout(format!("{} did not answer in time", self.wire.id()))),
+        }
     }
 
     /// Vault has refused something: perhaps the token is none any more.
@@ -142,7 +167,7 @@ impl OwnToken {
     async fn tend(&self) -> Result<Duration> {
         let deadline = Instant::now() + Duration::from_secs(60); // the wire's own limit is shorter
         let Some(held) = self.held.load_full() else {
-            let _turn = self.turn.acquire().await.map_err(|_| Error::internal("a semaphore was closed"))?;
+            let _turn = self.turn(deadline).await?;
             match &self.source {
                 Source::AppRole { .. } if self.held.load().is_none() => self.log_in(deadline).await?,
                 Source::Fixed(token) => match self.look(token, deadline).await? {
