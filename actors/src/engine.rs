@@ -28,6 +28,8 @@ pub struct Bound {
     pub running: Arc<Running>,
     /// Its name, as contexts carry it.
     pub name: Arc<str>,
+    /// See [`Service::reads_json`].
+    pub reads_json: bool,
     service: Arc<dyn Service>,
 }
 
@@ -38,6 +40,7 @@ impl Bound {
             Part::Service(service) => Some(Self {
                 running: running.clone(),
                 name: running.id().name.as_str().into(),
+                reads_json: service.reads_json(),
                 service: service.clone(),
             }),
             _ => None,

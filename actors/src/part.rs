@@ -116,11 +116,12 @@ pub trait HttpChannel: Send + Sync + 'static {
     /// Unsupported media, mostly.
     fn accept(&self, head: &HttpHead) -> Result<()>;
 
-    /// From the body to a request.
+    /// From the body to a request. With `read_on` the service will read all of the body, as JSON: a channel of that
+    /// format need not look through it.
     ///
     /// # Errors
     /// Invalid, if the body is not what the channel expects.
-    fn decode(&self, head: Arc<HttpHead>, body: Bytes) -> Result<Request>;
+    fn decode(&self, head: Arc<HttpHead>, body: Bytes, read_on: bool) -> Result<Request>;
 
     /// From the outcome to the bytes that the caller understands, error or not.
     fn encode(&self, head: &HttpHead, cid: Cid, outcome: Result<sdk::Response>) -> Response<Bytes>;

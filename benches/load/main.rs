@@ -17,14 +17,15 @@ use std::time::Duration;
 use client::Sample;
 
 /// What is served, in the order of the table. The first one is the reference.
-const VARIANTS: [(&str, &str); 7] = [
+const VARIANTS: [(&str, &str); 8] = [
     ("hyper", "bare hyper, body collected and echoed"),
     ("rest", "REST channel, JSON service"),
     ("basic", "REST channel, JSON service, basic auth"),
     ("hashed", "REST channel, JSON service, basic auth by argon2 hash"),
     ("actor", "REST channel, JSON service behind one ractor actor"),
     ("raw", "REST channel, raw echo service"),
-    ("routes", "REST channel, JSON service, among 10,000 routes"),
+    ("route", "REST channel with a path parameter, JSON service"),
+    ("routes", "the same among 10,000 routes"),
 ];
 
 /// A server in a process of its own.

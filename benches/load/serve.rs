@@ -122,6 +122,8 @@ pub async fn start(folder: &std::path::Path) -> Node {
     };
     let environment = Environment::default();
     let settings = Settings::load(None, &environment, &flags).expect("settings");
+    // As the program does: what a span costs is part of the price.
+    drop(zeugma::logging::start(&settings)); // a second node of this process logs like the first
     Node::start(settings, &environment, Extras { services: SERVICES, kinds: &[] }).await.expect("a node")
 }
 
@@ -156,12 +158,15 @@ channels:
 ",
         if variant == "raw" { "compression: true" } else { "data_format: json" }
     );
-    if variant == "routes" {
-        for n in 0..10_000 {
-            bundle.push_str(&format!(
-                "- {{name: c{n}, type: rest, path: '/customer{n}/{{x}}', method: POST, service: direct, data_format: json}}\n"
-            ));
-        }
+    let routes = match variant {
+        "route" => 5000..5001,
+        "routes" => 0..10_000,
+        _ => 0..0,
+    };
+    for n in routes {
+        bundle.push_str(&format!(
+            "- {{name: c{n}, type: rest, path: '/customer{n}/{{x}}', method: POST, service: direct, data_format: json}}\n"
+        ));
     }
     apply(&node, &bundle).await;
     println!("{}", node.data);

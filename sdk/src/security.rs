@@ -18,6 +18,7 @@ pub struct Caller(Arc<Vouched>);
 struct Vouched {
     name: Box<str>,
     security: Box<str>,
+    kind: &'static str,
     roles: Vec<String>,
 }
 
@@ -25,7 +26,16 @@ impl Caller {
     /// Says that security definition `security` has checked `name`, who has these roles. Only security kinds may call
     /// this; the project's own tests enforce it.
     pub fn vouch(name: &str, security: &str, roles: Vec<String>) -> Self {
-        Self(Arc::new(Vouched { name: name.into(), security: security.into(), roles }))
+        Self(Arc::new(Vouched { name: name.into(), security: security.into(), kind: "", roles }))
+    }
+
+    /// The same, checked by a definition of this kind, such as `security.jwt`.
+    pub fn of_kind(mut self, kind: &'static str) -> Self {
+        // Nobody else has a caller that was just vouched for, so nothing is lost if there is somebody.
+        if let Some(vouched) = Arc::get_mut(&mut self.0) {
+            vouched.kind = kind;
+        }
+        self
     }
 
     /// Their name: the user name, the subject of a token.
@@ -36,6 +46,16 @@ impl Caller {
     /// The security definition that vouched for them.
     pub fn security(&self) -> &str {
         &self.0.security
+    }
+
+    /// The kind of that definition, such as `security.jwt`; empty if it does not say.
+    pub fn kind(&self) -> &'static str {
+        self.0.kind
+    }
+
+    /// All their roles.
+    pub fn roles(&self) -> &[String] {
+        &self.0.roles
     }
 
     /// Whether they have this role.

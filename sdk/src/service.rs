@@ -48,6 +48,12 @@ pub trait Service: Send + Sync + 'static {
     /// What is known about it without running it.
     fn info(&self) -> ServiceInfo;
 
+    /// Whether it reads the whole body as JSON and refuses what is none, so that a channel of that format need not look
+    /// through the body first. Asked for each change of the configuration, so it has to be cheap.
+    fn reads_json(&self) -> bool {
+        false
+    }
+
     /// Does the work for one request.
     ///
     /// # Errors

@@ -31,13 +31,15 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// The service of each data connection.
 pub fn service(app: App) -> impl Fn(SocketAddr) -> DataService + Send + Sync + 'static {
+    // Behind one pointer: a clone of an `App` touches a dozen counters that all cores share.
+    let app = Arc::new(app);
     move |peer| DataService { app: app.clone(), peer }
 }
 
 /// Serves one data connection.
 #[derive(Clone)]
 pub struct DataService {
-    app: App,
+    app: Arc<App>,
     peer: SocketAddr,
 }
 
@@ -129,7 +131,7 @@ async fn call(
     // 5. The body, within its limit, byte for byte; then what the channel makes of it.
     route.channel.accept(head)?;
     let raw = within(deadline, collect(body, limits.body)).await?;
-    let request = route.channel.decode(head.clone(), raw)?;
+    let request = route.channel.decode(head.clone(), raw, service.reads_json)?;
 
     // 6. The work: with a deadline, and with a guard against panics around it.
     let channel = route.channel.info().clone();

@@ -128,13 +128,12 @@ impl HttpChannel for RestChannel {
         Err(Error::new(ErrorKind::UnsupportedMedia, format!("send the body with Content-Type: {wanted}")))
     }
 
-    fn decode(&self, head: Arc<HttpHead>, body: Bytes) -> Result<Request> {
+    fn decode(&self, head: Arc<HttpHead>, body: Bytes, read_on: bool) -> Result<Request> {
         let raw = match self.params.data_format {
             DataFormat::Raw => body,
             DataFormat::Json => {
                 let json = decompressed(&head, &body, self.limits.body)?;
-                if !json.is_empty() {
-                    // Only looked through: a service of a typed input reads it once more, into its own type.
+                if !json.is_empty() && !read_on {
                     serde_json::from_slice::<IgnoredAny>(&json).map_err(|e| sdk::request::malformed(&e))?;
                 }
                 json

@@ -49,6 +49,10 @@ impl Service for Compiled {
         self.0.info()
     }
 
+    fn reads_json(&self) -> bool {
+        self.0.reads_json()
+    }
+
     async fn call(&self, ctx: &Context, request: Request) -> Result<Response> {
         self.0.call(ctx, request).await
     }

@@ -98,6 +98,7 @@ fn expand(attributes: Vec<Meta>, mut function: ItemFn) -> Result<proc_macro2::To
             quote!(::zeugma::Response::json(&#call.await?)),
         ),
     };
+    let reads_json = matches!(&input, Some(ty) if !is_named(ty, "Request"));
     let summary = format!("The service `{name}`.");
     Ok(quote! {
         #[doc = #summary]
@@ -116,6 +117,10 @@ fn expand(attributes: Vec<Meta>, mut function: ItemFn) -> Result<proc_macro2::To
                 info.input = #input_schema;
                 info.output = #output_schema;
                 info
+            }
+
+            fn reads_json(&self) -> bool {
+                #reads_json
             }
 
             async fn call(
