@@ -240,7 +240,7 @@ impl Check {
     async fn ask(&self, proof: Proof<'_>, deadline: Instant) -> Result<Entry, Unproven> {
         let asked = Instant::now();
         let Identity { name, roles, token, lease } = self.authority.verify(proof, deadline).await?;
-        let caller = Caller::vouch(&name, &self.security, roles);
+        let caller = Caller::vouch(&name, &self.security, roles).of_kind(Vault::TAG);
         Ok(Entry { caller, minted: token, ends: lease.map(|lease| asked + lease), asked, began: asked })
     }
 
@@ -250,7 +250,7 @@ impl Check {
         let proof = Proof { method: Method::Token, mount: None, username: "", secret: token.reveal() };
         let asked = Instant::now();
         let Identity { roles, lease, .. } = self.authority.verify(proof, deadline).await?;
-        let caller = Caller::vouch(known.caller.name(), &self.security, roles);
+        let caller = Caller::vouch(known.caller.name(), &self.security, roles).of_kind(Vault::TAG);
         let (minted, ends) = (Some(token.clone()), lease.map(|lease| asked + lease));
         Ok(Entry { caller, minted, ends, asked, began: known.began })
     }

@@ -134,7 +134,10 @@ async fn a_vault_that_demands_certificates_gets_ours_and_must_show_the_right_one
         let ping = node.app().supervisor.tell(&id, actors::worker::Verb::Ping, Duration::from_secs(5)).await;
         let said = ping.expect_err("no secure connection").to_string();
         let ends = what.starts_with("ours") || what.starts_with("we");
-        assert!(said.contains("no secure connection") || ends && said.contains("broke off"), "{what}: {said}");
+        assert!(
+            said.contains("no secure connection") || ends && said.contains("broke off"),
+            "{what}: {said}"
+        );
         assert_eq!(open(&node).await, 200);
     }
     node.apply(&super::bundle(&bao.tls_url(), &right, "recheck: 500ms")).await;
