@@ -74,8 +74,8 @@ impl Metrics {
             up: gauges("zeugma_connection_up", "Whether the other side of a connection answers.", &["name"])?,
             alarms: gauges(
                 "zeugma_alarms",
-                "Parts that work now and will not for long unless somebody acts, such as one whose token ends.",
-                &["family", "name"],
+                "Connections that work now and will not for long unless somebody acts, such as one whose token ends.",
+                &["name"],
             )?,
             uptime: gauge("zeugma_uptime_seconds", "How long the node has been running.")?,
             store_up: gauge("zeugma_store_up", "Whether the store answers.")?,
@@ -120,10 +120,8 @@ impl Metrics {
             self.in_flight
                 .with_label_values(&[family, name])
                 .set(i64::try_from(actor.in_flight).unwrap_or(i64::MAX));
-            if actor.alarm.is_some() {
-                self.alarms.with_label_values(&[family, name]).set(1);
-            }
             if actor.id.family == config::Family::Connection {
+                self.alarms.with_label_values(&[name]).set(i64::from(actor.alarm.is_some()));
                 self.up.with_label_values(&[name]).set(i64::from(actor.down_since.is_none()));
             }
         }

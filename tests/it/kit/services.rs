@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use zeugma::{Context, Error, Request, Response, Result, Service};
+use zeugma::{Context, Error, Request, Response, Result, Service, Vault};
 
 /// All of them.
 pub static ALL: &[&dyn Service] = &[
@@ -136,14 +136,14 @@ pub async fn picks_a_method(_ctx: &Context, request: Request) -> Result<Response
     Response::json(&serde_json::json!({"method": environ["HTTP_X_METHOD"], "headers": key}))
 }
 
-/// Writes a secret with the connection `v`, reads it again, and does what else a connection to Vault can do.
+/// Writes a secret with the connection `my.vault`, reads it again, and does what else a connection to Vault can do.
 #[zeugma::service]
 pub async fn reads_a_secret(ctx: &Context, request: Request) -> Result<Response> {
     let path = String::from_utf8_lossy(&request.raw).into_owned();
-    let vault: zeugma::Vault = ctx.connection("v")?;
+    let fields = serde_json::Map::from_iter([("a".to_owned(), "one".into()), ("b".to_owned(), 2.into())]);
+    let vault: Vault = ctx.connection("my.vault")?;
     vault.ping().await?;
-    let fields = serde_json::json!({"a": "one", "b": 2});
-    vault.write(&path, fields.as_object().cloned().unwrap_or_default()).await?;
+    vault.write(&path, fields).await?;
     let read = vault.read(&path).await?;
     let field = vault.field(&path, "a").await?;
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
@@ -151,9 +151,9 @@ pub async fn reads_a_secret(ctx: &Context, request: Request) -> Result<Response>
     let raw = vault.request(http::Method::GET, "sys/seal-status", None).await?;
     vault.delete(&path).await?;
     let gone = vault.read(&path).await.is_err_and(|e| e.kind() == zeugma::ErrorKind::NotFound);
-    Response::json(
-        &serde_json::json!({"read": read, "field": field, "listed": listed, "raw": raw["sealed"], "gone": gone}),
-    )
+    Response::json(&serde_json::json!({
+        "read": read, "field": field, "listed": listed, "raw": raw["sealed"], "gone": gone,
+    }))
 }
 
 /// Sends a request with the connection `other`, and answers the status.

@@ -199,7 +199,7 @@ async fn a_service_reads_and_writes_both_engines_with_one_handle() {
     let bao = Bao::start().await;
     let node = TestNode::start().await;
     node.apply(&format!(
-        "connections: [{{name: v, type: vault, url: '{}', token: root}}]
+        "connections: [{{name: my.vault, type: vault, url: '{}', token: root}}]
 channels: [{{name: c, type: rest, path: /c, method: POST, service: reads-a-secret}}]",
         bao.url()
     ))
