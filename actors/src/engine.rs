@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use config::Family;
 use futures_util::FutureExt as _;
+use sdk::call::Call;
 use sdk::engine::Engine;
 use sdk::{ChannelInfo, Cid, Context, Error, Request, Response, Result, Security, Service};
 use tokio::time::Instant;
-use tracing::Instrument as _;
 
 use crate::part::{HttpChannel, Part};
 use crate::running::Running;
@@ -55,9 +55,9 @@ impl Bound {
     pub async fn call(&self, ctx: &Context, request: Request) -> Result<Response> {
         let begun = Instant::now();
         let _pass = self.running.gate.enter(self.running.id())?;
-        let span = tracing::error_span!("call", cid = %ctx.cid(), service = %self.name);
-        let guarded = AssertUnwindSafe(self.service.call(ctx, request)).catch_unwind();
-        let outcome = match tokio::time::timeout_at(ctx.deadline(), guarded.instrument(span)).await {
+        let call = Call { cid: ctx.cid(), service: self.name.clone() };
+        let guarded = AssertUnwindSafe(call.scope(self.service.call(ctx, request))).catch_unwind();
+        let outcome = match tokio::time::timeout_at(ctx.deadline(), guarded).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => {
                 self.running.meter.panicked();

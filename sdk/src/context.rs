@@ -173,7 +173,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// A log whose lines carry the cid and the service: those of the span that every call runs in.
+/// A log whose lines carry the cid and the service: those of the [`Call`](crate::call::Call) it runs in.
 #[derive(Clone, Copy, Debug)]
 pub struct Logger<'a>(PhantomData<&'a Context>);
 

@@ -1,9 +1,10 @@
-//! Background tasks that have a name, carry the current span and can be waited for when the node stops.
+//! Background tasks that have a name, belong to the call that began them and can be waited for when the node stops.
 
 use std::future::Future;
 
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use tracing::Instrument as _;
+
+use crate::call::Call;
 
 /// Ends the work that it stands for when it is dropped.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         #[allow(clippy::disallowed_methods)] // the one place that may
-        let task = tokio::spawn(work.in_current_span());
+        let task = tokio::spawn(within(Call::current(), work));
         self.0.spawn(async move {
             if let Err(error) = task.await
                 && error.is_panic()
@@ -37,7 +38,7 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         #[allow(clippy::disallowed_methods)] // the guard ends it
-        let task = tokio::spawn(work.in_current_span());
+        let task = tokio::spawn(within(Call::current(), work));
         tracing::trace!(task = name, "started");
         Endless(AbortOnDropHandle::new(task))
     }
@@ -57,5 +58,13 @@ impl Tasks {
         self.0.close();
         self.0.wait().await;
         self.0.reopen();
+    }
+}
+
+/// Does work for the call that began it, if it was one.
+async fn within(call: Option<Call>, work: impl Future<Output = ()>) {
+    match call {
+        Some(call) => call.scope(work).await,
+        None => work.await,
     }
 }
