@@ -11,7 +11,7 @@ use config::Family;
 use futures_util::FutureExt as _;
 use sdk::call::Call;
 use sdk::engine::Engine;
-use sdk::{ChannelInfo, Cid, Context, Error, Request, Response, Result, Security, Service};
+use sdk::{ChannelInfo, Cid, Context, Error, Issuer, Request, Response, Result, Security, Service};
 use tokio::time::Instant;
 
 use crate::part::{HttpChannel, Part};
@@ -101,6 +101,16 @@ impl Engine for Snapshot {
                 None => Err(Error::unavailable(format!("there is no connection {name:?}"))),
             },
         }
+    }
+
+    fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        let issuer = |running: &Arc<Running>| match &running.part {
+            Part::Security(guard) => guard.issuer.clone(),
+            _ => None,
+        };
+        let mut issuers: Vec<_> = self.parts.values().filter_map(issuer).collect();
+        issuers.sort_by(|a, b| a.name().cmp(b.name()));
+        issuers
     }
 
     fn now(&self) -> DateTime<Utc> {

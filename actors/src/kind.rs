@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use config::{Checked, Claim, Clear, Clock, DefId, Fault, KindTag, Name, Need, References};
+use config::{
+    Checked, Claim, Clear, Clock, DefId, Fault, Keyring, KindTag, Name, Need, References, Sessions, Want,
+};
 use schemars::{JsonSchema, Schema};
 use sdk::task::Tasks;
 use sdk::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use crate::check;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::meter::Meter;
-use crate::part::Part;
+use crate::part::{KEEP_SECRETS, Part};
 use crate::running::{Parts, Running};
 
 /// One kind of definition: its parameters, their rules, and how it starts. One file, one registry line.
@@ -38,6 +41,16 @@ pub trait Kind: Send + Sync + 'static {
     /// The definitions that these parameters refer to.
     fn needs(_params: &Self::Params) -> Vec<Need> {
         Vec::new()
+    }
+
+    /// What those that these parameters refer to must be able to do.
+    fn wants(_params: &Self::Params) -> Vec<Want> {
+        Vec::new()
+    }
+
+    /// What a definition can do for those that refer to it; none: nothing is checked.
+    fn offers(_params: &Self::Params) -> Option<Vec<&'static str>> {
+        None
     }
 
     /// What a definition holds alone among the enabled ones.
@@ -63,6 +76,9 @@ pub struct Start {
     pub clock: Clock,
     /// For background work.
     pub tasks: Tasks,
+    /// Who has logged in.
+    pub sessions: Arc<dyn Sessions>,
+    pub(crate) keyring: Keyring,
     pub(crate) parts: Arc<Parts>,
     pub(crate) services: Arc<crate::registry::Services>,
 }
@@ -74,6 +90,12 @@ impl Start {
     /// If it does not run: it is switched off, or failed to start.
     pub fn part(&self, id: &DefId) -> Result<Arc<Running>> {
         self.parts.get(id).cloned().ok_or_else(|| Error::unavailable(format!("{id} does not run")))
+    }
+
+    /// Keys of this definition for a purpose, 32 bytes each, the same on every node of the cluster and nowhere else: the
+    /// first is for making things, all of them for reading what was made before the sealing keys were rotated.
+    pub fn keys(&self, purpose: &str) -> Vec<Zeroizing<[u8; 32]>> {
+        self.keyring.shared_by_each(&format!("{purpose} of {}", self.id))
     }
 
     /// A service compiled into this node.
@@ -133,13 +155,23 @@ impl<K: Kind> AnyKind for K {
                 more.retain(|fault| broken.is_sound(&fault.at));
                 needs.retain(|need| broken.is_sound(&need.at));
                 broken.faults.append(&mut more);
-                Checked { faults: broken.faults, needs, secrets, claims: Vec::new() }
+                Checked { faults: broken.faults, needs, secrets, ..Checked::default() }
             }
-            Ok(read) => {
-                Checked { faults: K::check(&read), needs: K::needs(&read), claims: K::claims(&read), secrets }
-            }
+            Ok(read) => Checked {
+                faults: K::check(&read),
+                needs: K::needs(&read),
+                claims: K::claims(&read),
+                wants: K::wants(&read),
+                offers: K::offers(&read),
+                secrets,
+            },
         };
         checked.needs.extend(references.needs());
+        checked.wants.extend(references.needs().map(|Need { at, id }| Want {
+            at,
+            id,
+            ability: KEEP_SECRETS,
+        }));
         checked.faults.extend(references.faults);
         checked
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use config::Name;
 use http::Response;
 use sdk::connection::http::HttpCall;
-use sdk::{ChannelInfo, Cid, HttpHead, Request, Result, Security, Service};
+use sdk::{ChannelInfo, Cid, HttpHead, Issuer, Request, Result, Security, Service};
 use tokio::time::Instant;
 
 use crate::authority::Authority;
@@ -28,6 +28,16 @@ pub enum Part {
     Service(Arc<dyn Service>),
 }
 
+/// What a security definition can do: its guard has the part `incoming`.
+pub const CHECK_CALLERS: &str = "check callers";
+/// What a security definition can do: its guard has the part `outgoing`.
+pub const LOG_IN: &str = "log in elsewhere";
+
+/// What a connection can do: it has an authority.
+pub const KNOW_PEOPLE: &str = "know people";
+/// What a connection can do: it has secrets.
+pub const KEEP_SECRETS: &str = "keep secrets";
+
 /// A security definition, in both directions. A kind offers those that make sense for it.
 #[derive(Clone, Default)]
 pub struct Guard {
@@ -35,6 +45,8 @@ pub struct Guard {
     pub incoming: Option<Arc<dyn Security>>,
     /// Says who we are.
     pub outgoing: Option<Arc<dyn Credentials>>,
+    /// Makes tokens.
+    pub issuer: Option<Arc<dyn Issuer>>,
 }
 
 /// Says who we are, in requests to others.

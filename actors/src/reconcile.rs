@@ -310,6 +310,8 @@ impl Reconciler {
             health: health.clone(),
             clock: self.clock.clone(),
             tasks: self.tasks.clone(),
+            sessions: self.store.sessions(),
+            keyring: self.keyring.clone(),
             parts,
             services: self.registry.services.clone(),
         };

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use config::{
-    About, Catalog, Checked, Clash, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Pointer,
-    Revision, Rules,
+    About, Catalog, Checked, Clash, Clear, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params,
+    Pointer, Revision, Rules,
 };
 use sdk::Service;
+use serde_json::Value;
 
 use crate::kind::{AnyKind, tag_of};
 use crate::routes::Mount;
+use crate::security::jwt::Jwt;
 use crate::{channel, check, connection, security, service};
 
 /// Every kind of definition.
@@ -19,6 +21,7 @@ pub static KINDS: &[&dyn AnyKind] = &[
     &security::basic::Basic,
     &security::bearer::Bearer,
     &security::vault::Vault,
+    &security::jwt::Jwt,
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
     &connection::vault::VaultKind,
@@ -29,6 +32,9 @@ pub static KINDS: &[&dyn AnyKind] = &[
 /// Every service that comes with the engine.
 pub static SERVICES: &[&dyn Service] = &[
     &service::ping::ping,
+    &service::jwt::log_in,
+    &service::jwt::log_out,
+    &service::jwt::create_token,
     &service::echo::echo,
     &service::input_logger::input_logger,
     &service::raw_request_logger::raw_request_logger,
@@ -46,6 +52,8 @@ pub struct Registry {
     pub services: Arc<Services>,
     implicit: BTreeMap<DefId, Arc<Definition>>,
     implicit_ids: BTreeSet<DefId>,
+    /// The channels where people log in for tokens, if there is a definition of those.
+    log_in: Vec<Arc<Definition>>,
 }
 
 impl Registry {
@@ -56,7 +64,10 @@ impl Registry {
     pub fn new(kinds: &[&'static dyn AnyKind], services: &[&'static dyn Service]) -> Result<Self, Fault> {
         let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
         let (implicit, implicit_ids) = (BTreeMap::new(), BTreeSet::new());
-        let registry = Self { kinds, services: Arc::default(), implicit, implicit_ids };
+        let mut registry =
+            Self { kinds, services: Arc::default(), implicit, implicit_ids, log_in: Vec::new() };
+        registry.log_in =
+            service::jwt::channels().into_iter().map(log_in_channel).collect::<Result<_, _>>()?;
         registry.with(SERVICES.iter().chain(services).map(|service| service::native::compiled(*service)))
     }
 
@@ -108,8 +119,35 @@ impl Registry {
         for (id, definition) in &self.implicit {
             wanted.definitions.entry(id.clone()).or_insert_with(|| definition.clone());
         }
+        let tokens = |definition: &Arc<Definition>| definition.enabled && definition.kind == tag_of(&Jwt);
+        if stored.definitions.values().any(tokens) {
+            let enabled = stored.definitions.values().filter(|definition| definition.enabled);
+            let taken: BTreeSet<&String> = enabled.flat_map(|definition| &definition.claims).collect();
+            for channel in
+                self.log_in.iter().filter(|channel| !channel.claims.iter().any(|c| taken.contains(c)))
+            {
+                wanted.definitions.entry(channel.id.clone()).or_insert_with(|| channel.clone());
+            }
+        }
         wanted
     }
+}
+
+/// A channel that is there without being written.
+fn log_in_channel((name, params): (&str, Value)) -> Result<Arc<Definition>, Fault> {
+    let kind: &dyn AnyKind = &channel::rest::Rest;
+    let wrong = |what: String| Fault::new(format!("channel/{name}"), what);
+    let Value::Object(clear) = &params else { return Err(wrong("no parameters".into())) };
+    let checked = kind.check(&Clear(clear.clone()));
+    Ok(Arc::new(Definition {
+        id: DefId::new(Family::Channel, name.parse()?),
+        kind: tag_of(kind),
+        enabled: true,
+        params: serde_json::from_value(params).map_err(|e| wrong(e.to_string()))?,
+        needs: checked.needs.into_iter().map(|need| need.id).collect(),
+        claims: checked.claims.into_iter().map(|claim| claim.what).collect(),
+        changed_at: Revision::ZERO,
+    }))
 }
 
 fn native(name: Name) -> Definition {

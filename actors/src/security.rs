@@ -5,4 +5,5 @@ pub mod basic;
 pub mod bearer;
 mod fingerprint;
 mod fixed;
+pub mod jwt;
 pub mod vault;

@@ -4,6 +4,7 @@ pub mod billing;
 pub mod echo;
 pub mod ftp_handler;
 pub mod input_logger;
+pub mod jwt;
 pub mod native;
 pub mod ping;
 pub mod raw_request_logger;

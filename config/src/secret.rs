@@ -114,7 +114,7 @@ pub enum KeyError {
 
 /// The keys that seal secrets at rest: the first one seals, all of them open, so that keys can be rotated.
 #[derive(Clone)]
-pub struct Keyring(std::sync::Arc<[Fernet]>, Secret);
+pub struct Keyring(std::sync::Arc<[Fernet]>, std::sync::Arc<[Secret]>);
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,7 +128,7 @@ impl Keyring {
         loop {
             let text = Fernet::generate_key();
             if let Some(key) = Fernet::new(&text) {
-                return Self([key].into(), Secret::new(text));
+                return Self([key].into(), [Secret::new(text)].into());
             }
         }
     }
@@ -143,10 +143,11 @@ impl Keyring {
             .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
             .map(|(i, line)| Fernet::new(line).ok_or_else(|| KeyError::BadKey(source.into(), i)))
             .collect::<Result<_, _>>()?;
-        let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-        match first {
-            Some(first) => Ok(Self(keys.into(), Secret::new(first))),
-            None => Err(KeyError::Empty(source.into())),
+        let texts = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let texts: Vec<Secret> = texts.map(Secret::new).collect();
+        match texts.is_empty() {
+            false => Ok(Self(keys.into(), texts.into())),
+            true => Err(KeyError::Empty(source.into())),
         }
     }
 
@@ -176,11 +177,14 @@ impl Keyring {
 
     /// A secret for another purpose, the same for everybody who has the first key, that does not give the key away.
     pub fn shared(&self, purpose: &str) -> Secret {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.1.reveal().as_bytes())
-            .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
-        mac.update(purpose.as_bytes());
-        let bytes = mac.finalize().into_bytes();
+        let bytes = derived(&self.1[0], purpose);
         Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
+    /// Secrets for another purpose, 32 bytes of each key, in their order: what was made with an older key is still
+    /// understood after a new one was put before it.
+    pub fn shared_by_each(&self, purpose: &str) -> Vec<Zeroizing<[u8; 32]>> {
+        self.1.iter().map(|key| derived(key, purpose)).collect()
     }
 
     /// Seals one text.
@@ -346,6 +350,14 @@ impl Keyring {
             plain => plain.clone(),
         })
     }
+}
+
+/// What belongs to this purpose: nobody learns the key, or what belongs to another purpose, from it.
+fn derived(key: &Secret, purpose: &str) -> Zeroizing<[u8; 32]> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes())
+        .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
+    mac.update(purpose.as_bytes());
+    Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
 /// The value at a path of keys and indexes.

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::catalog::Catalog;
 use crate::definition::Definition;
 use crate::name::{DefId, Revision};
+use crate::sessions::Sessions;
 
 pub use self::health::{Health, State};
 
@@ -149,6 +150,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A word for people: what kind of store, and where.
     fn describe(&self) -> String;
+
+    /// The sessions of those who have logged in, which are kept beside the truth.
+    fn sessions(&self) -> Arc<dyn Sessions>;
 
     /// How it is.
     fn health(&self) -> Health;

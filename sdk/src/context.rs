@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::connection::Handle;
 use crate::engine::Engine;
-use crate::{Caller, Cid, Error, Request, Response, Result};
+use crate::{Caller, Cid, Error, Issuer, Request, Response, Result};
 
 /// Where a request came in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -138,6 +138,11 @@ impl Context {
             Some(client) => Ok(H::bind(client.clone(), self)),
             None => Err(Error::internal(format!("connection {name:?} is not of type {}", type_name::<H>()))),
         }
+    }
+
+    /// The running security definitions that make tokens, in the order of their names.
+    pub fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        self.0.engine.issuers()
     }
 
     /// Calls another service and waits for its answer, within this deadline.

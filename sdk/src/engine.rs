@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Cid, Context, Request, Response, Result};
+use crate::{Cid, Context, Issuer, Request, Response, Result};
 
 /// The engine, as a running request sees it: one revision, from start to end.
 #[async_trait]
@@ -16,6 +16,11 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// If there is none of this name, or it is paused.
     fn connection(&self, name: &str) -> Result<Arc<dyn Any + Send + Sync>>;
+
+    /// The running security definitions that make tokens, in the order of their names.
+    fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        Vec::new()
+    }
 
     /// The time, by the engine's clock.
     fn now(&self) -> DateTime<Utc>;

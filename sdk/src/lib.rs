@@ -23,7 +23,7 @@ pub use context::{ChannelInfo, Context, Logger};
 pub use error::{Error, ErrorKind, Result};
 pub use request::{HttpHead, Request};
 pub use response::Response;
-pub use security::{Admitted, Caller, Security, Visit};
+pub use security::{Admitted, Caller, Issuer, Security, Visit};
 pub use service::{Service, ServiceInfo};
 pub use zeugma_macros::service;
 

@@ -1,6 +1,7 @@
 //! Who calls. A service that holds a caller knows that the platform has checked them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{HeaderName, HeaderValue};
@@ -62,6 +63,33 @@ impl Caller {
     pub fn has(&self, role: &str) -> bool {
         self.0.roles.iter().any(|r| r == role)
     }
+}
+
+/// A security definition that makes tokens: people log in with it, and log out.
+#[async_trait]
+pub trait Issuer: Send + Sync + 'static {
+    /// The definition's name.
+    fn name(&self) -> &str;
+
+    /// A token for whoever knows this password; none if it is not the right one, or the user is another. Both take the
+    /// same work.
+    ///
+    /// # Errors
+    /// If sessions cannot be kept.
+    async fn log_in(&self, username: &str, password: &str) -> Result<Option<String>>;
+
+    /// A token on behalf of somebody, valid for `ttl` after each use; none: as long as the definition says. Whether
+    /// that is allowed, the caller of this has to know.
+    ///
+    /// # Errors
+    /// If sessions cannot be kept, or the time is longer than the definition allows.
+    async fn create(&self, username: &str, ttl: Option<Duration>) -> Result<String>;
+
+    /// Ends the session of a token, on every node; whether it was a valid token of this definition.
+    ///
+    /// # Errors
+    /// If sessions cannot be kept.
+    async fn log_out(&self, token: &str) -> Result<bool>;
 }
 
 /// A security definition that runs: it looks at the head of a request, before any body is read, and returns the

@@ -59,7 +59,7 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
     let begun = Instant::now();
     let cid = Cid::new();
     let (Parts { method, uri, headers, .. }, mut body) = request.into_parts();
-    let mut head = HttpHead { method, uri, headers, peer, params: Vec::new() };
+    let mut head = HttpHead { method, uri, headers, peer, certificates: None, params: Vec::new() };
 
     // 1. One revision for the whole request.
     let snapshot = app.live.now();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use config::{Claim, DefId, Family, Fault, Name, Need, Size};
+use config::{Claim, DefId, Family, Fault, Name, Need, Size, Want};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use sdk::{ChannelInfo, Cid, Error, ErrorKind, HttpHead, Request, Result};
@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use crate::channel::compression::decompressed;
 use crate::channel::failure;
 use crate::kind::{Kind, Start};
-use crate::part::{HttpChannel, Limits, Part};
+use crate::part::{CHECK_CALLERS, HttpChannel, Limits, Part};
 use crate::routes::Mount;
 
 pub use params::{DataFormat, Envelope, Params};
@@ -43,6 +43,15 @@ impl Kind for Rest {
         let service = need("service", Family::Service, &params.service);
         let security = params.security.iter().map(|name| need("security", Family::Security, name));
         std::iter::once(service).chain(security).collect()
+    }
+
+    fn wants(params: &Params) -> Vec<Want> {
+        let want = |name: &Name| Want {
+            at: "security".into(),
+            id: DefId::new(Family::Security, name.clone()),
+            ability: CHECK_CALLERS,
+        };
+        params.security.iter().map(want).collect()
     }
 
     fn claims(params: &Params) -> Vec<Claim> {

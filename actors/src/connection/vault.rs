@@ -31,7 +31,7 @@ use self::wire::Wire;
 use crate::authority::{Authority, Method};
 use crate::kind::{Kind, Start};
 use crate::line::Line;
-use crate::part::{Connection, Part};
+use crate::part::{Connection, KEEP_SECRETS, KNOW_PEOPLE, Part};
 use crate::references::Secrets;
 
 /// A Vault server, or one that speaks as Vault does, such as OpenBao. Services read and write secrets there,
@@ -209,6 +209,10 @@ impl Kind for VaultKind {
             faults.push(Fault::new("tls", "the URL does not use TLS").hint("write https://"));
         }
         faults
+    }
+
+    fn offers(_: &Params) -> Option<Vec<&'static str>> {
+        Some(vec![KNOW_PEOPLE, KEEP_SECRETS])
     }
 
     async fn start(params: Params, start: Start) -> Result<Part> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::fingerprint::Fingerprint;
 use super::fixed::{FixedHeader, FixedParam};
 use crate::kind::{Kind, Start};
-use crate::part::{Credentials, Guard, Part};
+use crate::part::{CHECK_CALLERS, Credentials, Guard, LOG_IN, Part};
 
 /// The header, unless another place is given.
 const DEFAULT_HEADER: HeaderName = HeaderName::from_static("x-api-key");
@@ -76,6 +76,10 @@ impl Kind for ApiKey {
         faults
     }
 
+    fn offers(_: &Params) -> Option<Vec<&'static str>> {
+        Some(vec![CHECK_CALLERS, LOG_IN])
+    }
+
     async fn start(params: Params, start: Start) -> Result<Part> {
         let place = match &params.query {
             Some(query) => Place::Query(query.clone()),
@@ -94,7 +98,11 @@ impl Kind for ApiKey {
             username: params.username.unwrap_or_else(|| start.id.name.to_string()),
             security: start.id.name.to_string(),
         };
-        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing: Some(outgoing) }))
+        Ok(Part::Security(Guard {
+            incoming: Some(Arc::new(incoming)),
+            outgoing: Some(outgoing),
+            ..Guard::default()
+        }))
     }
 }
 
@@ -157,6 +165,7 @@ mod tests {
             uri: uri.parse().expect("a URI"),
             headers: http::HeaderMap::new(),
             peer: ([127, 0, 0, 1], 1).into(),
+            certificates: None,
             params: Vec::new(),
         };
         for (name, value) in headers {

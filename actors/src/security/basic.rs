@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use super::fingerprint::Fingerprint;
 use super::fixed::FixedHeader;
 use crate::kind::{Kind, Start};
-use crate::part::{Credentials, Guard, Part};
+use crate::part::{CHECK_CALLERS, Credentials, Guard, LOG_IN, Part};
 
 /// How long a caller waits for a processor that checks their password.
 const WAIT: Duration = Duration::from_secs(2);
@@ -102,6 +102,11 @@ impl Kind for Basic {
         faults
     }
 
+    fn offers(params: &Params) -> Option<Vec<&'static str>> {
+        let both = params.password.is_some();
+        Some(if both { vec![CHECK_CALLERS, LOG_IN] } else { vec![CHECK_CALLERS] })
+    }
+
     async fn start(params: Params, start: Start) -> Result<Part> {
         let Params { username, password, password_hash, realm } = params;
         let mut outgoing: Option<Arc<dyn Credentials>> = None;
@@ -117,7 +122,7 @@ impl Kind for Basic {
         };
         let challenge = challenge(&realm)?;
         let incoming = Check { username, security: start.id.name.to_string(), challenge, proof };
-        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing }))
+        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing, ..Guard::default() }))
     }
 }
 
@@ -259,7 +264,8 @@ mod tests {
             headers.append(AUTHORIZATION, value.parse().expect("a value"));
         }
         let (method, uri) = (http::Method::GET, "/".parse().expect("a URI"));
-        HttpHead { method, uri, headers, peer: ([127, 0, 0, 1], 1).into(), params: Vec::new() }
+        let peer = ([127, 0, 0, 1], 1).into();
+        HttpHead { method, uri, headers, peer, certificates: None, params: Vec::new() }
     }
 
     fn basic(credential: &str) -> String {

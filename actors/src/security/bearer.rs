@@ -48,7 +48,7 @@ impl Kind for Bearer {
 
     async fn start(params: Params, _: Start) -> Result<Part> {
         let header = FixedHeader::new(AUTHORIZATION, &format!("Bearer {}", params.token.reveal()))?;
-        Ok(Part::Security(Guard { incoming: None, outgoing: Some(Arc::new(header)) }))
+        Ok(Part::Security(Guard { outgoing: Some(Arc::new(header)), ..Guard::default() }))
     }
 }
 

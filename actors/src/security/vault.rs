@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use config::{DefId, Family, Fault, Name, Need, Span};
+use config::{DefId, Family, Fault, Name, Need, Span, Want};
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
@@ -21,7 +21,7 @@ use self::cache::{Cache, Entry};
 use self::shown::{Picked, Shown, question};
 use crate::authority::{Authority, Identity, Method, Proof, Unproven};
 use crate::kind::{Kind, Start};
-use crate::part::{Guard, Part};
+use crate::part::{CHECK_CALLERS, Guard, KNOW_PEOPLE, Part};
 
 /// What callers who are not known are told they need.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("zato-vault");
@@ -130,6 +130,15 @@ impl Kind for Vault {
         needs
     }
 
+    fn wants(params: &Params) -> Vec<Want> {
+        let id = DefId::new(Family::Connection, params.connection.clone());
+        vec![Want { at: "connection".into(), id, ability: KNOW_PEOPLE }]
+    }
+
+    fn offers(_: &Params) -> Option<Vec<&'static str>> {
+        Some(vec![CHECK_CALLERS])
+    }
+
     async fn start(params: Params, start: Start) -> Result<Part> {
         let id = DefId::new(Family::Connection, params.connection);
         let authority = match &start.part(&id)?.part {
@@ -150,7 +159,7 @@ impl Kind for Vault {
             security,
             channel,
         };
-        Ok(Part::Security(Guard { incoming: Some(Arc::new(check)), outgoing: None }))
+        Ok(Part::Security(Guard { incoming: Some(Arc::new(check)), ..Guard::default() }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The embedded store: one database file in the node's data folder. The truth of a node that is not in a cluster.
 
 mod file;
+mod sessions;
 
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,12 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use self::file::{Batch, Contents, File};
+use self::sessions::FileSessions;
 use super::{Change, CommitError, Entry, Health, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::name::Revision;
+use crate::sessions::Sessions;
 
 /// A store in a file. One process at a time holds it.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub struct Embedded(Arc<Inner>);
 struct Inner {
     folder: PathBuf,
     clock: Clock,
+    sessions: FileSessions,
     /// What the file holds, so that readers never wait for the disk.
     current: ArcSwap<Catalog>,
     nudge: watch::Sender<Revision>,
@@ -46,9 +50,11 @@ impl Embedded {
     pub fn open(folder: &Path, clock: Clock) -> Result<Self, StoreError> {
         let (file, contents) = File::open(folder)?;
         let revision = contents.catalog.revision;
+        let sessions = FileSessions::open(folder, clock.clone())?;
         Ok(Self(Arc::new(Inner {
             folder: folder.into(),
             clock,
+            sessions,
             current: ArcSwap::from_pointee(contents.catalog),
             nudge: watch::Sender::new(revision),
             writer: Arc::default(),
@@ -170,6 +176,10 @@ impl Store for Embedded {
 
     fn describe(&self) -> String {
         format!("embedded ({})", self.0.folder.display())
+    }
+
+    fn sessions(&self) -> Arc<dyn Sessions> {
+        Arc::new(self.0.sessions.clone())
     }
 
     fn health(&self) -> Health {

@@ -9,6 +9,7 @@ use super::{Change, CommitError, Entry, HISTORY_LIMIT, Health, Note, Store, Stor
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::name::Revision;
+use crate::sessions::{self, Sessions};
 
 /// See the module.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct Memory {
     clock: Clock,
     state: Mutex<State>,
     nudge: watch::Sender<Revision>,
+    sessions: sessions::Memory,
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +30,8 @@ struct State {
 impl Memory {
     /// An empty store.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, state: Mutex::default(), nudge: watch::Sender::new(Revision::ZERO) }
+        let sessions = sessions::Memory::new(clock.clone());
+        Self { clock, state: Mutex::default(), nudge: watch::Sender::new(Revision::ZERO), sessions }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -75,6 +78,10 @@ impl Store for Memory {
 
     fn describe(&self) -> String {
         "memory".into()
+    }
+
+    fn sessions(&self) -> Arc<dyn Sessions> {
+        Arc::new(self.sessions.clone())
     }
 
     fn health(&self) -> Health {

@@ -26,6 +26,7 @@ mod log;
 mod members;
 mod replica;
 mod scripts;
+mod sessions;
 
 #[cfg(test)]
 mod tests;
@@ -37,16 +38,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection as Connection;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 use self::keys::Keys;
 use self::last_good::LastGood;
 use self::link::{Failure, Link};
 use self::replica::{Held, Replica};
+use self::sessions::RedisSessions;
 use super::{Change, CommitError, Entry, HISTORY_LIMIT, Health, Note, State, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::name::{Name, Revision};
+use crate::sessions::{PUSHES, Sessions};
 use crate::settings::StoreUrl;
 
 /// How long a start waits for Redis before it goes on from what is on disk; or, if there is nothing, gives up.
@@ -85,6 +88,8 @@ struct Inner {
     look: Notify,
     /// Counts the receipts that have come in, of any node.
     receipts: watch::Sender<u64>,
+    /// The sessions that were ended, by any node.
+    closed: broadcast::Sender<Arc<str>>,
 }
 
 impl Redis {
@@ -134,6 +139,7 @@ impl Redis {
             resyncs: AtomicU64::new(0),
             look: Notify::new(),
             receipts: watch::Sender::new(0),
+            closed: broadcast::Sender::new(PUSHES),
         });
         let mut state = inner.state.subscribe();
         let tasks = [Task::spawn(follower::run(inner.clone())), Task::spawn(follower::save(inner.clone()))];
@@ -295,6 +301,10 @@ impl Store for Redis {
 
     fn describe(&self) -> String {
         self.inner.name.clone()
+    }
+
+    fn sessions(&self) -> Arc<dyn Sessions> {
+        Arc::new(RedisSessions(self.inner.clone()))
     }
 
     fn health(&self) -> Health {

@@ -151,6 +151,10 @@ impl Store for FlakyStore {
         "simulated".into()
     }
 
+    fn sessions(&self) -> Arc<dyn config::Sessions> {
+        Arc::new(config::sessions::Memory::new(config::Clock::System)) // nobody logs in here
+    }
+
     fn health(&self) -> Health {
         Health::at_hand(self.0.view.lock().expect("one thread").revision)
     }

@@ -47,10 +47,14 @@ async fn a_secret_is_read_where_it_is_kept_in_both_engines() {
         assert_eq!(status(&node, "other").await, 401);
     }
     // What it refers to must be there, and an unusable reference is a fault of its own.
-    for (reference, message) in
-        [("vault:w/secret/team/app#key", "connection/w"), ("vault:v/secret/team/app", "is a reference")]
-    {
-        let refused = node.try_apply(&bundle(&bao.url(), reference)).await.expect_err("a fault").to_string();
+    for (reference, message) in [
+        ("vault:w/secret/team/app#key", "connection/w"),
+        ("vault:v/secret/team/app", "is a reference"),
+        ("vault:elsewhere/secret/team/app#key", "connection/elsewhere cannot keep secrets"),
+    ] {
+        let other = "connections: [{name: elsewhere, type: http, url: 'http://127.0.0.1:9/'}, ";
+        let bundle = bundle(&bao.url(), reference).replace("connections: [", other);
+        let refused = node.try_apply(&bundle).await.expect_err("a fault").to_string();
         assert!(refused.contains(message), "{refused}");
     }
 }

@@ -42,6 +42,9 @@ impl Store for InFolder {
     fn describe(&self) -> String {
         self.store.describe()
     }
+    fn sessions(&self) -> Arc<dyn Sessions> {
+        self.store.sessions()
+    }
     fn health(&self) -> Health {
         self.store.health()
     }

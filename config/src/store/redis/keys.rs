@@ -64,6 +64,16 @@ impl Keys {
         self.key(&format!("lease:{name}"))
     }
 
+    /// There as long as this session is.
+    pub(super) fn session(&self, id: &str) -> String {
+        self.key(&format!("session:{id}"))
+    }
+
+    /// STREAM: the sessions that were ended. Only a hint.
+    pub(super) fn closed(&self) -> String {
+        self.key("closed")
+    }
+
     /// Counts the leases given.
     pub(super) fn fence(&self) -> String {
         self.key("fence")
