@@ -188,7 +188,7 @@ impl OwnToken {
             // A role simply logs in again: when its token cannot live on, and when it has ended.
             (Err(_), Source::AppRole { .. }) => self.log_in(deadline).await?,
             (Ok(now), Source::AppRole { .. }) if due && !lives_on(&now, held.life) => {
-                self.log_in(deadline).await?
+                self.log_in(deadline).await?;
             }
             (Err(refused), _) => return Ok(self.refused(&refused)),
             (Ok(now), _) => {
