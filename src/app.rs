@@ -162,11 +162,15 @@ impl Node {
         }
         let limits = listener::Limits::of(&app.settings);
         let data = ingress::service(app.clone());
-        let data = listener::open("data", app.settings.listen, data, &limits, tls.clone(), &app).await?;
+        let live = app.live.clone();
+        let ask = || -> listener::Ask { Box::new(move || live.now().certificates) };
+        let asking = tls.clone().map(|certificates| (certificates, ask()));
+        let data = listener::open("data", app.settings.listen, data, &limits, asking, &app).await?;
         let admin_service = warp::service(admin::filter(&app));
         let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
         let make = move |_| admin_service.clone();
-        let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
+        let silent = tls.map(|certificates| -> (_, listener::Ask) { (certificates, Box::new(|| false)) });
+        let admin = listener::open("admin", app.settings.admin, make, &limits, silent, &app).await?;
         Ok(Self {
             app,
             data: data.address,

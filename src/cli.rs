@@ -13,6 +13,7 @@ mod exit;
 mod export;
 mod history;
 mod invoke;
+mod key;
 mod kinds;
 mod migrate;
 mod nodes;
@@ -21,6 +22,7 @@ mod password;
 mod service;
 mod start;
 mod store;
+mod token;
 
 use std::process::ExitCode;
 
@@ -79,9 +81,15 @@ enum Command {
     Actors(actors::Actors),
     /// Tells an actor to ping, pause, resume, drain, restart or to say its stats
     Actor(actors::Actor),
-    /// Changes passwords, keys and tokens
+    /// Changes the secrets of definitions
     #[command(subcommand)]
     Password(password::Password),
+    /// Makes tokens for callers
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Makes sealing keys, and seals everything anew
+    #[command(subcommand)]
+    Key(key::Key),
     /// Moves the definitions and the history of a single node into a cluster
     Migrate(migrate::Migrate),
     /// Checks a bundle without a node
@@ -133,6 +141,8 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Actors(actors) => once(actors.run()),
         Command::Actor(actor) => once(actor.run()),
         Command::Password(password) => once(password.run()),
+        Command::Token(token) => once(token.run()),
+        Command::Key(key) => once(key.run()),
     }
 }
 

@@ -179,6 +179,25 @@ impl Definitions {
         self.change(&options, note, wish).await
     }
 
+    /// Seals every secret anew that the first key does not open, so that older keys can be taken out: one revision.
+    ///
+    /// # Errors
+    /// If no key opens a secret; what does not fit this version of the program any more; a conflict; a store that does
+    /// not answer.
+    pub async fn reseal(&self, options: Options, note: Note) -> Result<Outcome, Refused> {
+        let place = Place { source: Some("sealed anew".into()), position: None };
+        let wish = |current: &Catalog| {
+            let mut drafts = Vec::new();
+            for definition in current.definitions.values().filter(|d| !self.keyring.is_current(&d.params)) {
+                let params = self.keyring.open(&definition.params)?;
+                let Definition { id, kind, enabled, .. } = Definition::clone(definition);
+                drafts.push(Draft { id, kind, enabled, params, place: place.clone() });
+            }
+            Ok(Wish { drafts, ..Wish::default() })
+        };
+        self.change(&options, note, wish).await
+    }
+
     /// Checks and commits until nobody was faster.
     async fn change(
         &self,

@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi openbao slapd"
+ALL="curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi tokens openbao slapd"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 SERVERS=${ZEUGMA_TEST_SERVERS:-$ROOT/target/servers}
 mkdir -p "$SERVERS"
@@ -146,6 +146,12 @@ promtool() {
 openapi() {
     "$SERVERS/openapi/bin/python" -c 'import openapi_spec_validator, schemathesis' 2>/dev/null ||
         pip_install openapi 'openapi-spec-validator>=0.7,<1' 'schemathesis>=4,<5'
+}
+
+# Reads our tokens, and makes those of others.
+tokens() {
+    "$SERVERS/tokens/bin/python" -c 'import jwt, cryptography' 2>/dev/null ||
+        pip_install tokens 'PyJWT>=2.10,<3' 'cryptography>=44'
 }
 
 # Two runs at once must not build the same folder.

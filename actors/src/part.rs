@@ -45,6 +45,8 @@ pub struct Guard {
     pub incoming: Option<Arc<dyn Security>>,
     /// Says who we are.
     pub outgoing: Option<Arc<dyn Credentials>>,
+    /// Whether it looks at client certificates, so that connections must ask for them.
+    pub certificates: bool,
     /// Makes tokens.
     pub issuer: Option<Arc<dyn Issuer>>,
 }

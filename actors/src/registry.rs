@@ -12,16 +12,17 @@ use serde_json::Value;
 
 use crate::kind::{AnyKind, tag_of};
 use crate::routes::Mount;
-use crate::security::jwt::Jwt;
 use crate::{channel, check, connection, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
+    &security::any_of::AnyOf,
     &security::api_key::ApiKey,
     &security::basic::Basic,
     &security::bearer::Bearer,
     &security::vault::Vault,
     &security::jwt::Jwt,
+    &security::mtls::Mtls,
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
     &connection::vault::VaultKind,
@@ -119,7 +120,9 @@ impl Registry {
         for (id, definition) in &self.implicit {
             wanted.definitions.entry(id.clone()).or_insert_with(|| definition.clone());
         }
-        let tokens = |definition: &Arc<Definition>| definition.enabled && definition.kind == tag_of(&Jwt);
+        let tokens = |definition: &Arc<Definition>| {
+            definition.enabled && definition.kind == tag_of(&security::jwt::Jwt)
+        };
         if stored.definitions.values().any(tokens) {
             let enabled = stored.definitions.values().filter(|definition| definition.enabled);
             let taken: BTreeSet<&String> = enabled.flat_map(|definition| &definition.claims).collect();

@@ -1,5 +1,6 @@
 //! Security definitions: who may call, and how we log in elsewhere.
 
+pub mod any_of;
 pub mod api_key;
 pub mod basic;
 pub mod bearer;
@@ -7,3 +8,4 @@ mod fingerprint;
 mod fixed;
 pub mod jwt;
 pub mod vault;
+pub mod mtls;

@@ -123,6 +123,11 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
+    /// A new key, as a key file has it on a line.
+    pub fn new_key() -> Secret {
+        Secret::new(Fernet::generate_key())
+    }
+
     /// A ring with one new key, for tests and throw-away nodes.
     pub fn generate() -> Self {
         loop {

@@ -1,7 +1,6 @@
 //! The data path: how a request flows, from the connection to the service and back. Read it top to bottom.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use sdk::{Admitted, Cid, Context, Error, ErrorKind, HttpHead, Result, Visit};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::http::listener::Peer;
 
 /// Memory set aside at once for a body whose length is announced; more is taken as it really comes.
 const AHEAD: usize = 1 << 20;
@@ -30,7 +30,7 @@ const LINGER_BYTES: usize = 256 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// The service of each data connection.
-pub fn service(app: App) -> impl Fn(SocketAddr) -> DataService + Send + Sync + 'static {
+pub fn service(app: App) -> impl Fn(Peer) -> DataService + Send + Sync + 'static {
     // Behind one pointer: a clone of an `App` touches a dozen counters that all cores share.
     let app = Arc::new(app);
     move |peer| DataService { app: app.clone(), peer }
@@ -40,7 +40,7 @@ pub fn service(app: App) -> impl Fn(SocketAddr) -> DataService + Send + Sync + '
 #[derive(Clone)]
 pub struct DataService {
     app: Arc<App>,
-    peer: SocketAddr,
+    peer: Peer,
 }
 
 impl hyper::service::Service<Request<Incoming>> for DataService {
@@ -49,17 +49,18 @@ impl hyper::service::Service<Request<Incoming>> for DataService {
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (app, peer) = (self.app.clone(), self.peer);
+        let (app, peer) = (self.app.clone(), self.peer.clone());
         Box::pin(async move { Ok(serve(&app, peer, request).await.map(Full::new)) })
     }
 }
 
 /// Answers one request.
-pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> Response<Bytes> {
+pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Response<Bytes> {
     let begun = Instant::now();
     let cid = Cid::new();
     let (Parts { method, uri, headers, .. }, mut body) = request.into_parts();
-    let mut head = HttpHead { method, uri, headers, peer, certificates: None, params: Vec::new() };
+    let Peer { address, certificates } = peer;
+    let mut head = HttpHead { method, uri, headers, peer: address, certificates, params: Vec::new() };
 
     // 1. One revision for the whole request.
     let snapshot = app.live.now();

@@ -21,6 +21,7 @@ mod openapi;
 mod rest;
 mod rest_limits;
 mod rest_wire;
+mod security;
 mod services;
 mod simulation;
 mod tidy;

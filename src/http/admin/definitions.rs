@@ -103,6 +103,12 @@ pub(super) async fn history(call: Call) -> Result<Vec<Event>, Failure> {
     Ok(call.app.definitions.history(call.revision("before")?, limit).await?)
 }
 
+/// Seals every secret anew that the first key does not open.
+pub(super) async fn rotate(call: Call) -> Result<Outcome, Failure> {
+    let (options, note) = (options(&call)?, call.note()?);
+    Ok(call.app.definitions.reseal(options, note).await?)
+}
+
 /// Makes everything as it was at a revision.
 pub(super) async fn rollback(call: Call) -> Result<Outcome, Failure> {
     let (options, note) = (options(&call)?, call.note()?);

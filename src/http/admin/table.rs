@@ -63,6 +63,10 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .takes::<Rollback>(JSON)
             .json("Makes the definitions what they were at a revision, as a new one.", definitions::rollback),
 
+        post("/api/v1/keys/rotate", "rotateKeys")
+            .queries(changes)
+            .json("Seals every secret that an older key has sealed with the first one.", definitions::rotate),
+
         get("/api/v1/revision", "revision")
             .query::<Revision>("settled", "Wait until every node serves this revision.")
             .query::<Span>("timeout", "How long to wait: 10s if left out.")

@@ -23,6 +23,7 @@ pub static ALL: &[&dyn Service] = &[
     &relays,
     &picks_a_method,
     &reads_a_secret,
+    &fetches,
 ];
 
 /// What a customer is looked up by.
@@ -112,6 +113,13 @@ pub async fn starts_background(ctx: &Context) -> Result<Response> {
 #[zeugma::service]
 pub async fn large(_ctx: &Context) -> Result<Response> {
     Ok(Response::new("all work and no play ".repeat(20_000)))
+}
+
+/// What the server behind the connection CRM answers.
+#[zeugma::service]
+pub async fn fetches(ctx: &Context) -> Result<Response> {
+    let answer = ctx.connection::<zeugma::Http>("CRM")?.get().send().await?.ok()?;
+    Ok(Response::new(answer.body))
 }
 
 /// Says who calls.

@@ -122,6 +122,18 @@ async fn a_definition_or_a_service_says_by_what_callers_are_known() {
     assert_eq!(who(&node, &by("nonsense")).await, Err(500), "the service is at fault");
     assert_eq!(who(&node, &[("X-Method", "token"), ("X-Key", &token)]).await, Ok("bob".into()));
     assert_eq!(who(&node, &[("X-Method", "token"), ("X-Key", "nobody")]).await, Err(401));
+    // As one of a group, too.
+    node.apply(
+        "security:
+- {name: clerk, type: basic, username: clerk, password: s3cret}
+- {name: any, type: any-of, members: [clerk, people]}
+channels: [{name: who, type: rest, path: /who, service: who, security: any}]",
+    )
+    .await;
+    let by_service = ask(&node, "/who", &[("X-Method", "token"), ("X-Key", &token)], "").await;
+    assert_eq!(by_service.headers()["x-zato-vault-token"], token.as_str());
+    assert_eq!(by_service.text().await.expect("text"), "bob");
+    assert_eq!(who(&node, &[("X-Method", "token"), ("X-Key", "nobody")]).await, Err(401));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

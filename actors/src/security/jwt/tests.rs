@@ -1,7 +1,8 @@
 //! Tokens: what is let in, what is refused, and how often the store is asked.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use base64::Engine as _;
 use chrono::TimeDelta;
 use config::StoreError;
 use config::sessions::Memory;
@@ -20,7 +21,6 @@ struct Counted {
     touched: AtomicUsize,
     away: AtomicBool,
 }
-use std::sync::atomic::AtomicBool;
 
 #[async_trait]
 impl Sessions for Counted {
