@@ -55,6 +55,7 @@ impl Cluster {
     pub fn begin(app: &App, redis: Arc<Redis>) -> (Self, Endless) {
         let (told, beat) = watch::channel(Beat { trouble: Some("not joined yet".into()), ..Beat::default() });
         let cluster = Self { membership: redis.clone(), beat, redis, joined: Arc::default() };
+        app.definitions.board.ask(app.settings.node.clone(), cluster.membership.clone());
         let work = cluster.clone().run(app.clone(), told);
         let guard = app.tasks.endless("cluster", work);
         (cluster, guard)

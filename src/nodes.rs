@@ -53,6 +53,7 @@ fn own(app: &App) -> NodeInfo {
             newest: health.revision,
             alarms: health.alarms,
             last_alarm: health.last_alarm,
+            store_risk: health.risk,
             unreadable: health.unreadable,
             stopping: *app.stopping.borrow(),
         }),

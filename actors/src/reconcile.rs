@@ -225,8 +225,12 @@ impl Reconciler {
     }
 
     fn publish(&self, state: &State, wanted: &Catalog, changed: bool) {
-        let faults: BTreeMap<DefId, Fault> =
+        let mut faults: BTreeMap<DefId, Fault> =
             state.retries.iter().map(|(id, retry)| (id.clone(), retry.fault.clone())).collect();
+        for id in self.store.health().unreadable.iter().filter_map(|id| id.parse::<DefId>().ok()) {
+            let fault = Fault::new(id.to_string(), "cannot be read in the store");
+            faults.insert(id, fault.hint("apply it again, or delete it"));
+        }
         let live = self.live.now();
         if changed {
             self.live.replace(live.next(wanted.revision, state.parts.clone(), faults));

@@ -7,5 +7,5 @@ pub mod bearer;
 mod fingerprint;
 mod fixed;
 pub mod jwt;
-pub mod vault;
 pub mod mtls;
+pub mod vault;

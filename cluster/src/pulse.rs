@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::members::{Heard, Load, Membership, NodeRecord, Report};
+use config::members::{Heard, Load, Membership, NodeRecord, Report, Reported, Round};
 use config::{Fault, Name, Revision, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -127,10 +127,10 @@ impl Pulse {
             revision: self.board.served(&self.node).map_or(Revision::ZERO, |served| served.revision),
             load: (self.load)(),
         };
-        if self.membership.heartbeat(&record, GONE_AFTER).await? == Heard::Replaced {
-            return Ok(Heard::Replaced);
+        let Round { heard, members, reports } = self.membership.round(&record, GONE_AFTER).await?;
+        if heard == Heard::Replaced {
+            return Ok(heard);
         }
-        let members = self.membership.members().await?;
         let alive: Vec<&NodeRecord> = members.iter().filter(|m| m.alive).map(|m| &m.record).collect();
         let is_alive = |node: &Name| alive.iter().any(|record| record.node == *node);
         if forget {
@@ -158,19 +158,23 @@ impl Pulse {
                 self.board.trouble(&peer.node, peer.trouble.filter(|_| !peer.up));
             }
         }
-        self.listen(known).await?;
+        self.hear(known, reports);
         Ok(Heard::Yes)
     }
 
     /// Hears what the other nodes serve.
     async fn listen(&self, known: &Known) -> Result<(), StoreError> {
-        for reported in self.membership.reports().await? {
+        self.hear(known, self.membership.reports().await?);
+        Ok(())
+    }
+
+    fn hear(&self, known: &Known, reports: Vec<Reported>) {
+        for reported in reports {
             let Report { node, incarnation, revision, faults } = reported.report;
             if node != self.node && known.get(&node).is_some_and(|known| *known <= incarnation) {
                 self.board.publish(&node, revision, faults);
             }
         }
-        Ok(())
     }
 
     /// Tells the others what this node serves, if that is news.
@@ -184,7 +188,8 @@ impl Pulse {
         }
         let (node, incarnation) = (self.node.clone(), self.incarnation);
         let report = Report { node, incarnation, revision: news.0, faults: news.1.clone() };
-        if said.as_ref().is_none_or(|(before, _)| *before < news.0) {
+        // A report whose answer is lost may have been heard: until one is answered, what the others see is not known.
+        if said.take().is_none_or(|(before, _)| before < news.0) {
             (self.nudge)(news.0);
         }
         let heard = self.membership.report(&report).await?;

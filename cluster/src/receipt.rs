@@ -1,13 +1,15 @@
 //! Receipts: which revision each node serves, with which faults, so that a writer can wait until all of them do.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use config::members::{Membership, Report};
 use config::{Fault, Name, Revision};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// What a node says about itself after each change.
 #[derive(Clone, Debug)]
@@ -50,19 +52,37 @@ pub struct Receipt {
 }
 
 /// What the nodes have said last.
-#[derive(Debug)]
-pub struct Board(watch::Sender<BTreeMap<Name, Served>>);
+pub struct Board {
+    said: watch::Sender<BTreeMap<Name, Served>>,
+    /// Who is asked which nodes there are, and the name of this one.
+    others: OnceLock<(Name, Arc<dyn Membership>)>,
+}
+
+/// How long the membership may take to say who is there, when nobody gave it longer.
+const LAST_LOOK: Duration = Duration::from_millis(250);
 
 impl Default for Board {
     fn default() -> Self {
-        Self(watch::Sender::new(BTreeMap::new()))
+        Self { said: watch::Sender::new(BTreeMap::new()), others: OnceLock::new() }
+    }
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Board").field(&*self.said.borrow()).finish()
     }
 }
 
 impl Board {
+    /// From now on, who is there is asked of `membership` before a receipt says that all of them serve something: a
+    /// node that has joined a moment ago may not have been heard of here. `me` is this node.
+    pub fn ask(&self, me: Name, membership: Arc<dyn Membership>) {
+        drop(self.others.set((me, membership)));
+    }
+
     /// A node says what it serves. Saying the same revision again keeps the time.
     pub fn publish(&self, node: &Name, revision: Revision, faults: Vec<Fault>) {
-        self.0.send_modify(|board| {
+        self.said.send_modify(|board| {
             let before = board.get(node).filter(|served| served.revision == revision);
             let at = before.map_or_else(Instant::now, |served| served.at);
             let trouble = board.get(node).and_then(|served| served.trouble.clone());
@@ -72,7 +92,7 @@ impl Board {
 
     /// Why a node cannot be spoken to, if it cannot.
     pub fn trouble(&self, node: &Name, trouble: Option<String>) {
-        self.0.send_if_modified(|board| match board.get_mut(node) {
+        self.said.send_if_modified(|board| match board.get_mut(node) {
             Some(served) if served.trouble != trouble => {
                 served.trouble = trouble;
                 true
@@ -83,7 +103,7 @@ impl Board {
 
     /// Forgets the nodes that are gone.
     pub fn keep(&self, is_here: impl Fn(&Name) -> bool) {
-        self.0.send_if_modified(|board| {
+        self.said.send_if_modified(|board| {
             let before = board.len();
             board.retain(|node, _| is_here(node));
             board.len() != before
@@ -92,27 +112,34 @@ impl Board {
 
     /// What a node has said last.
     pub fn served(&self, node: &Name) -> Option<Served> {
-        self.0.borrow().get(node).cloned()
+        self.said.borrow().get(node).cloned()
     }
 
     /// The newest revision that some node serves.
     pub fn newest(&self) -> Revision {
-        self.0.borrow().values().map(|served| served.revision).max().unwrap_or_default()
+        self.said.borrow().values().map(|served| served.revision).max().unwrap_or_default()
     }
 
     /// What the nodes have said last, and a way to wait until one of them says something else.
     pub fn watch(&self) -> watch::Receiver<BTreeMap<Name, Served>> {
-        self.0.subscribe()
+        self.said.subscribe()
     }
 
     /// Waits until every node serves `revision`, but not longer than `limit`; latencies count from `committed`.
     pub async fn settled(&self, revision: Revision, committed: Instant, limit: Duration) -> Receipt {
-        let mut board = self.0.subscribe();
+        let end = Instant::now() + limit;
+        let mut board = self.said.subscribe();
         let all = |board: &BTreeMap<Name, Served>| {
             !board.is_empty() && board.values().all(|served| served.revision >= revision)
         };
         // Too late or not: the receipt says who lags.
-        drop(tokio::time::timeout(limit, board.wait_for(all)).await);
+        while timeout_at(end, board.wait_for(all)).await.is_ok_and(|found| found.is_ok()) {
+            let last = end.max(Instant::now() + LAST_LOOK);
+            match timeout_at(last, self.look_for_others(revision)).await {
+                Ok(true) => {} // it is on the board by now, and waited for like every other
+                Ok(false) | Err(_) => break,
+            }
+        }
         let board = board.borrow();
         let receipt = |(node, served): (&Name, &Served)| {
             let there = served.revision >= revision;
@@ -132,9 +159,68 @@ impl Board {
     }
 }
 
+impl Board {
+    /// Puts nodes on the board that are there and, by what they say, do not serve `revision` yet; whether there are any.
+    async fn look_for_others(&self, revision: Revision) -> bool {
+        let Some((me, membership)) = self.others.get() else { return false };
+        let (Ok(members), Ok(reports)) = (membership.members().await, membership.reports().await) else {
+            return false; // Redis is away: what is known has to do
+        };
+        let mut late = false;
+        for record in members.into_iter().filter(|member| member.alive).map(|member| member.record) {
+            let said =
+                |report: &&Report| report.node == record.node && report.incarnation >= record.incarnation;
+            let report = reports.iter().map(|reported| &reported.report).find(said);
+            let (newest, faults) = match report {
+                Some(report) => (report.revision.max(record.revision), report.faults.clone()),
+                None => (record.revision, Vec::new()),
+            };
+            let is_new = self.served(&record.node).is_none();
+            if record.node != *me && (is_new || newest < revision) {
+                self.publish(&record.node, newest, faults);
+                late |= newest < revision;
+            }
+        }
+        late
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use config::Clock;
+    use config::members::{Load, Memory, NodeRecord};
+    use config::store::memory::Memory as MemoryStore;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_receipt_knows_of_the_node_that_has_just_joined() {
+        let [a, b]: [Name; 2] = ["a", "b"].map(|name| name.parse().expect("a name"));
+        let membership = Arc::new(Memory::new(Clock::System, Arc::new(MemoryStore::new(Clock::System))));
+        let record = NodeRecord {
+            node: b.clone(),
+            incarnation: 1,
+            address: None,
+            version: "1".into(),
+            revision: Revision(6),
+            load: Load::default(),
+        };
+        membership.heartbeat(&record, Duration::from_secs(60)).await.expect("ok");
+        let board = Board::default();
+        board.ask(a.clone(), membership.clone());
+        board.publish(&a, Revision(7), vec![]);
+        let late = board.settled(Revision(7), Instant::now(), Duration::from_millis(5)).await;
+        assert!(!late.settled && late.nodes.len() == 2, "{late:?}");
+        assert_eq!((&late.nodes[1].node, late.nodes[1].revision), (&b, Revision(6)));
+        // What it reports counts, though no pulse has brought it here.
+        let report = Report { node: b, incarnation: 1, revision: Revision(7), faults: Vec::new() };
+        membership.report(&report).await.expect("ok");
+        let board = Board::default();
+        board.ask(a.clone(), membership);
+        board.publish(&a, Revision(7), vec![]);
+        let receipt = board.settled(Revision(7), Instant::now(), Duration::from_secs(10)).await;
+        assert!(receipt.settled && receipt.nodes.len() == 2, "{receipt:?}");
+    }
 
     #[tokio::test]
     async fn a_receipt_waits_for_every_node_and_names_the_one_that_lags() {

@@ -87,6 +87,17 @@ pub enum Heard {
     Replaced,
 }
 
+/// What comes back for a heartbeat.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Round {
+    /// What became of the heartbeat.
+    pub heard: Heard,
+    /// As of [`Membership::members`], with what has just been said.
+    pub members: Vec<Member>,
+    /// As of [`Membership::reports`].
+    pub reports: Vec<Reported>,
+}
+
 /// How nodes know of each other. Every implementation keeps the contract in `members/contract.rs`.
 #[async_trait]
 pub trait Membership: Send + Sync + 'static {
@@ -107,6 +118,16 @@ pub trait Membership: Send + Sync + 'static {
 
     /// The last report of each node, by name.
     async fn reports(&self) -> Result<Vec<Reported>, StoreError>;
+
+    /// A heartbeat, and what the others say: what every node asks again and again, so a store that can answers it at
+    /// once. Of a node that was replaced, nothing else is said.
+    async fn round(&self, record: &NodeRecord, ttl: Duration) -> Result<Round, StoreError> {
+        let heard = self.heartbeat(record, ttl).await?;
+        if heard == Heard::Replaced {
+            return Ok(Round { heard, members: Vec::new(), reports: Vec::new() });
+        }
+        Ok(Round { heard, members: self.members().await?, reports: self.reports().await? })
+    }
 
     /// Wakes when a report may have come in. A hint only: it may be late, doubled or lost.
     fn reported(&self) -> watch::Receiver<u64>;

@@ -61,7 +61,12 @@ impl Status {
                     node.node, own.alarms
                 ));
             }
-            for id in &own.unreadable {
+            if let Some(risk) = &own.store_risk {
+                text.push_str(&format!("\n{}: {risk}", node.node));
+            }
+            // Most of them are faults of the node already.
+            let told = |id: &&String| node.faults.iter().any(|fault| fault.at == **id);
+            for id in own.unreadable.iter().filter(|id| !told(id)) {
                 text.push_str(&format!("\n{}: {id} cannot be read in the store", node.node));
             }
         }

@@ -14,5 +14,5 @@ pub mod program;
 pub mod proxy;
 pub mod recorder;
 pub mod services;
-pub mod vault;
 pub mod tokens;
+pub mod vault;

@@ -77,6 +77,14 @@ pub(crate) async fn keeps(members: &dyn Membership, store: &dyn Store) {
     assert_eq!(after[0].report.faults, [Fault::new("job/x", "is slow")]);
     assert_eq!((after[1].report.revision, after[1].after), (Revision(7), None));
 
+    // All of it at once.
+    let round = members.round(&record("b", first), LONG).await.expect("ok");
+    assert_eq!((round.heard, &round.reports), (Heard::Yes, &after));
+    let alive: Vec<_> = round.members.iter().map(|m| (m.record.clone(), m.alive)).collect();
+    assert_eq!(alive, [(record("a", second), true), (record("b", first), true)], "with what was just said");
+    let round = members.round(&record("a", first), LONG).await.expect("ok");
+    assert_eq!((round.heard, round.members.len(), round.reports.len()), (Heard::Replaced, 0, 0));
+
     // Goodbyes.
     members.leave(&name("a"), first).await.expect("ok");
     assert_eq!(members.members().await.expect("reads").len(), 2, "a later process has the name");

@@ -41,6 +41,8 @@ pub struct Health {
     pub alarms: u64,
     /// The last of them.
     pub last_alarm: Option<String>,
+    /// What about the store's own set-up puts confirmed changes at risk, if that is known.
+    pub risk: Option<String>,
     /// Ids of definitions in Redis that cannot be read. They are left out; writing or deleting one makes it whole.
     pub unreadable: Vec<String>,
 }
@@ -55,6 +57,7 @@ impl Health {
             resyncs: 0,
             alarms: 0,
             last_alarm: None,
+            risk: None,
             unreadable: Vec::new(),
         }
     }

@@ -84,6 +84,8 @@ struct Inner {
     dialed: AtomicU64,
     alarms: Mutex<(u64, Option<String>)>,
     resyncs: AtomicU64,
+    /// Why Redis may lose what it has confirmed, if it may.
+    risk: watch::Sender<Option<String>>,
     /// Tells the follower to look again now: something is wrong with its server, or an operator has decided.
     look: Notify,
     /// Counts the receipts that have come in, of any node.
@@ -137,6 +139,7 @@ impl Redis {
             dialed: AtomicU64::new(0),
             alarms: Mutex::default(),
             resyncs: AtomicU64::new(0),
+            risk: watch::Sender::new(None),
             look: Notify::new(),
             receipts: watch::Sender::new(0),
             closed: broadcast::Sender::new(PUSHES),
@@ -317,6 +320,7 @@ impl Store for Redis {
             resyncs: self.inner.resyncs.load(Ordering::Relaxed),
             alarms,
             last_alarm,
+            risk: self.inner.risk.borrow().clone(),
             unreadable: held.unreadable.iter().cloned().collect(),
         }
     }

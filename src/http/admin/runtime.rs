@@ -68,9 +68,14 @@ pub(super) async fn tell(call: Call) -> Result<VerbAnswer, Failure> {
     let Some(node) = node else {
         return Ok(VerbAnswer::Here(Box::new(call.app.supervisor.tell(&id, verb, limit).await?)));
     };
-    let cluster = call.app.cluster.as_ref().and_then(|cluster| cluster.dispatch());
-    let Some(dispatch) = cluster else {
-        return Err(Error::unavailable("this node has not joined a cluster: leave `node` out").into());
+    let me = &call.app.settings.node;
+    let Some(cluster) = &call.app.cluster else {
+        let why =
+            format!("there is no node {node:?}: this one, {me}, is no part of a cluster; leave `node` out");
+        return Err(Error::not_found(why).into());
+    };
+    let Some(dispatch) = cluster.dispatch() else {
+        return Err(Error::unavailable("this node has not joined its cluster yet: leave `node` out").into());
     };
     let everyone = dispatch.everyone();
     let to = match node.as_str() {

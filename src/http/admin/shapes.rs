@@ -168,6 +168,9 @@ pub struct OwnInfo {
     /// See `alarms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_alarm: Option<String>,
+    /// What about the store's own set-up puts confirmed changes at risk, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_risk: Option<String>,
     /// Definitions in the store that cannot be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,

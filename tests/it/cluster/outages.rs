@@ -140,3 +140,46 @@ async fn when_an_operator_accepts_what_redis_holds_all_nodes_take_it_and_keep_a_
     let applied = cluster.node(2).apply(&channel("later"));
     assert!(applied.contains(" applied on 3/3 nodes in "), "{applied}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_in_redis_is_a_fault_that_receipts_and_every_node_show() {
+    let mut cluster = Cluster::of(2).await;
+    cluster.node(1).apply(&channel("whole"));
+    cluster.node(1).apply(&channel("torn"));
+    cluster.redis.ask(&["HSET", "{zeugma:zeugma}:obj", "channel/torn", "{"]);
+    // It is fetched by whoever begins with nothing.
+    cluster.add(3, &[], &[]);
+    cluster.complete().await;
+    assert_eq!(
+        (cluster.get(cluster.node(3), "/whole").await.0, cluster.get(cluster.node(3), "/torn").await.0),
+        (200, 404)
+    );
+    eventually(SOON, "another node shows the fault", async || {
+        let nodes = cluster.admin(cluster.node(1), "nodes").await;
+        nodes[2]["faults"].to_string().contains("cannot be read in the store")
+    })
+    .await;
+    let receipt = cluster.admin(cluster.node(2), "revision").await;
+    assert!(receipt["nodes"][2]["faults"].to_string().contains("channel/torn"), "{receipt}");
+    // Whoever writes it again makes it whole, for everybody.
+    cluster.node(3).apply(&channel("torn"));
+    cluster.all_answer("/torn", 200).await;
+    eventually(SOON, "the fault is gone", async || {
+        let nodes = cluster.admin(cluster.node(1), "nodes").await;
+        nodes[2]["faults"] == json!([])
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_writes_nothing_down_is_told_of() {
+    let mut cluster = Cluster::of(1).await;
+    assert!(!cluster.node(1).good(&["status"]).contains("append-only"), "this one writes down everything");
+    cluster.redis.ask(&["CONFIG", "SET", "appendonly", "no"]);
+    cluster.add(2, &[], &[]);
+    eventually(SOON, "the status says so", async || {
+        cluster.node(2).good(&["status"]).contains("Redis has no append-only file")
+    })
+    .await;
+    assert!(cluster.node(2).log().contains("Redis has no append-only file"), "and the log too");
+}

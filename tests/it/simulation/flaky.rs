@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use config::members::{Heard, Member, Membership, NodeRecord, Report, Reported};
+use config::members::{Heard, Member, Membership, NodeRecord, Report, Reported, Round};
 use config::store::{Change, CommitError, Entry, Health, Note, Store, StoreError};
 use config::{Catalog, Name, Revision};
 use tokio::sync::watch;
@@ -38,6 +38,13 @@ impl Life {
             return Err(unavailable("no answer in time"));
         }
         Ok(())
+    }
+
+    /// It has been told who is there.
+    fn knows(&self, members: &[Member]) {
+        let alive = members.iter().filter(|member| member.alive);
+        *self.known.lock().expect("one thread") =
+            alive.map(|member| (member.record.node.clone(), member.record.incarnation)).collect();
     }
 
     /// Sees what the truth is now.
@@ -186,10 +193,19 @@ impl Membership for FlakyMembers {
         self.0.reach().await?;
         let members = self.0.world.members.members().await?;
         self.0.answer()?;
-        let alive = members.iter().filter(|member| member.alive);
-        *self.0.known.lock().expect("one thread") =
-            alive.map(|member| (member.record.node.clone(), member.record.incarnation)).collect();
+        self.0.knows(&members);
         Ok(members)
+    }
+
+    async fn round(&self, record: &NodeRecord, ttl: Duration) -> Result<Round, StoreError> {
+        // One command, as to Redis: it gets through as a whole, or not.
+        self.0.reach().await?;
+        let round = self.0.world.members.round(record, ttl).await?;
+        self.0.answer()?;
+        if round.heard == Heard::Yes {
+            self.0.knows(&round.members);
+        }
+        Ok(round)
     }
 
     async fn report(&self, report: &Report) -> Result<Heard, StoreError> {

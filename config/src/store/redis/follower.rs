@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::commit::{above, json};
 use super::lineage::{Lineage, Verdict, judge};
-use super::link::Failure;
+use super::link::{COMMAND, Failure, bounded};
 use super::log::{self, BLOCK, Places};
 use super::replica::Step;
 use super::scripts::{self, Continuation};
@@ -62,6 +62,7 @@ async fn follow(inner: &Inner, pause: &mut Duration) -> Result<(), Failure> {
             .send_if_modified(|state| std::mem::replace(state, State::Connected) != State::Connected)
         {
             tracing::info!(store = %inner.name, revision = %inner.replica.now().catalog.revision, "connected");
+            inner.look_at_risk(&mut connection).await;
         }
         *pause = PAUSE.0;
         let lost = tokio::select! {
@@ -197,6 +198,20 @@ async fn tail(inner: &Inner, connection: &mut Connection, places: &mut Places) -
 }
 
 impl Inner {
+    /// Whether Redis writes down what it confirms. Who may not ask that, such as the user of an ACL, is told nothing.
+    async fn look_at_risk(&self, connection: &mut Connection) {
+        let info = bounded(COMMAND, redis::cmd("INFO").arg("persistence").query_async(connection)).await;
+        let info: String = info.unwrap_or_default();
+        let off = info.lines().any(|line| line.trim() == "aof_enabled:0");
+        let risk = off.then(|| {
+            "Redis has no append-only file (`appendonly no`): if it crashes, confirmed changes may be lost".to_owned()
+        });
+        let news = self.risk.send_replace(risk.clone()) != risk;
+        if let Some(risk) = risk.filter(|_| news) {
+            tracing::warn!(store = %self.name, "{risk}");
+        }
+    }
+
     async fn resync(&self, connection: &mut Connection) -> Result<(), Failure> {
         self.resyncs.fetch_add(1, Ordering::Relaxed);
         self.take_over(connection).await
