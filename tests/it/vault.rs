@@ -2,6 +2,7 @@
 //! by LDAP go to a real directory, GitHub is a stand-in.
 
 mod faults;
+mod leaks;
 mod people;
 mod secrets;
 mod swap;

@@ -116,6 +116,18 @@ async fn a_changed_secret_is_taken_up_and_requests_under_way_end_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_with_a_lease_is_read_again_before_that_ends() {
+    let bao = Bao::start().await;
+    bao.root(Method::POST, "kv1/app", json!({"key": "one", "ttl": "2s"})).await;
+    let node = TestNode::start().await;
+    let bundle = bundle(&bao.url(), "vault:v/kv1/app#key").replace("refresh: 300ms", "refresh: 1h");
+    node.apply(&bundle).await;
+    assert_eq!(status(&node, "one").await, 200);
+    bao.root(Method::POST, "kv1/app", json!({"key": "two", "ttl": "2s"})).await;
+    until("the new one is known", async || status(&node, "two").await == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_holds_credentials_of_a_changed_definition_is_started_anew_too() {
     let bao = Bao::start().await;
     bao.put("app", json!({"key": "one"})).await;
