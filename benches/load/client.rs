@@ -25,7 +25,7 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
 #[allow(clippy::cast_precision_loss, clippy::disallowed_methods)] // figures for people; a program of its own
 pub fn load(address: &str, pid: u32, variant: &str, connections: usize, time: Duration) -> Sample {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let request = request(variant);
+    let request = request(variant, address);
     runtime.block_on(async {
         let before = cpu_ns(pid);
         let begun = Instant::now();
@@ -51,12 +51,14 @@ pub fn load(address: &str, pid: u32, variant: &str, connections: usize, time: Du
 }
 
 /// The same request for all: about 200 bytes, a JSON object.
-fn request(variant: &str) -> Vec<u8> {
+fn request(variant: &str, address: &str) -> Vec<u8> {
     let body = format!(r#"{{"cust_id": 17, "verbose": true, "note": "{}"}}"#, "x".repeat(150));
     // clerk:s3cret
     let authorization = match variant {
-        "basic" | "hashed" => "authorization: Basic Y2xlcms6czNjcmV0\r\n",
-        _ => "",
+        "basic" | "hashed" => "authorization: Basic Y2xlcms6czNjcmV0\r\n".to_owned(),
+        "key" => "x-api-key: s3cret\r\n".to_owned(),
+        "jwt" => format!("authorization: Bearer {}\r\n", token(address)),
+        _ => String::new(),
     };
     let path = if variant.starts_with("route") { "/customer5000/x" } else { "/customer" };
     format!(
@@ -64,6 +66,23 @@ fn request(variant: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// A token of the server.
+fn token(address: &str) -> String {
+    let body = r#"{"username": "web", "password": "s3cret"}"#;
+    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+    let head =
+        "POST /api/token HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json";
+    std::io::Write::write_all(
+        &mut stream,
+        format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes(),
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).expect("an answer");
+    let token = answer.lines().find_map(|line| line.strip_prefix("authorization: "));
+    token.unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
 }
 
 /// One connection until `end`; returns the latency of each request in nanoseconds.

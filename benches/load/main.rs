@@ -17,11 +17,13 @@ use std::time::Duration;
 use client::Sample;
 
 /// What is served, in the order of the table. The first one is the reference.
-const VARIANTS: [(&str, &str); 8] = [
+const VARIANTS: [(&str, &str); 10] = [
     ("hyper", "bare hyper, body collected and echoed"),
     ("rest", "REST channel, JSON service"),
     ("basic", "REST channel, JSON service, basic auth"),
     ("hashed", "REST channel, JSON service, basic auth by argon2 hash"),
+    ("key", "REST channel, JSON service, API key"),
+    ("jwt", "REST channel, JSON service, sealed JWT"),
     ("actor", "REST channel, JSON service behind one ractor actor"),
     ("raw", "REST channel, raw echo service"),
     ("route", "REST channel with a path parameter, JSON service"),

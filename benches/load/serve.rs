@@ -145,6 +145,8 @@ async fn node(variant: &str) {
     let (service, security) = match variant {
         "basic" => ("direct", "clerk"),
         "hashed" => ("direct", "hashed"),
+        "key" => ("direct", "key"),
+        "jwt" => ("direct", "browsers"),
         "actor" => ("hop", "null"),
         "raw" => ("zeugma.helpers.echo", "null"),
         _ => ("direct", "null"),
@@ -153,6 +155,8 @@ async fn node(variant: &str) {
         "security:
 - {{name: clerk, type: basic, username: clerk, password: s3cret}}
 - {{name: hashed, type: basic, username: clerk, password_hash: '{hash}'}}
+- {{name: key, type: api-key, key: s3cret}}
+- {{name: browsers, type: jwt, username: web, password: s3cret}}
 channels:
 - {{name: c, type: rest, path: /customer, method: POST, service: {service}, security: {security}, {}}}
 ",

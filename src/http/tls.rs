@@ -155,7 +155,7 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey> {
         return Err(fault(&files.cert, &"there is no certificate in it"));
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| fault(&files.key, &e))?;
-    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| fault(&files.key, &e))?;
+    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|e| fault(&files.key, &e))?;
     let certified = CertifiedKey::new(chain, key);
     certified
         .keys_match()
