@@ -110,10 +110,7 @@ mod tests {
         Shown::read(&map)
     }
 
-    fn counts<'a>(
-        shown: &'a Shown,
-        method: Option<Method>,
-    ) -> Option<(Method, Option<&'a str>, &'a str, &'a str)> {
+    fn counts(shown: &Shown, method: Option<Method>) -> Option<(Method, Option<&str>, &str, &str)> {
         shown.proof(method, None).map(|p| (p.method, p.mount, p.username, p.secret))
     }
 
