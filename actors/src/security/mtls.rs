@@ -341,4 +341,26 @@ mod tests {
         }
         assert_eq!(check.right.lock().expect("not poisoned").len(), 1);
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(500))]
+
+        #[test]
+        fn whatever_is_shown_as_a_certificate_is_read_or_refused(at in 0_usize..400, with: u8, cut in 0_usize..600) {
+            static RIGHT: std::sync::LazyLock<(Check, Bytes)> = std::sync::LazyLock::new(|| {
+                let ca = ca("ours");
+                (check(&ca, |_| {}), issued(&ca, |_| {}))
+            });
+            let (check, right) = &*RIGHT;
+            let mut changed = right.to_vec();
+            let at = at % changed.len();
+            let same = changed[at] == with;
+            changed[at] = with;
+            drop(Names::of(&changed));
+            proptest::prop_assert_eq!(check.verify(&[changed.into()]).is_ok(), same);
+            let cut = &right[..cut % right.len()];
+            drop(Names::of(cut));
+            proptest::prop_assert!(check.verify(&[Bytes::copy_from_slice(cut)]).is_err());
+        }
+    }
 }

@@ -45,7 +45,8 @@ async fn clients_are_asked_for_a_certificate_as_soon_as_a_definition_wants_one()
 
     let bundle = |names: &str| {
         format!(
-            "security:
+            "
+            security:
             - {{name: m, type: mtls, ca: '{}', dns_names: [{names}], roles: [partner]}}
             - {{name: k, type: api-key, key: hush}}
             - {{name: any, type: any-of, members: [k, m]}}

@@ -31,7 +31,8 @@ async fn status(node: &TestNode, head: &[u8]) -> u16 {
 async fn two_headers_folded_lines_and_a_megabyte_let_nobody_in() {
     let node = TestNode::start().await;
     node.apply(
-        "security:
+        "
+        security:
         - {name: b, type: basic, username: 'clérk', password: hush}
         - {name: k, type: api-key, key: hush}
         - {name: j, type: jwt, username: web, password: hush}
@@ -74,7 +75,8 @@ async fn two_headers_folded_lines_and_a_megabyte_let_nobody_in() {
     for headers in &refused {
         for path in ["/b", "/any"] {
             let status = status(&node, &request(path, headers)).await;
-            assert!([400, 401].contains(&status), "{status} for {headers:?}");
+            // What is no HTTP at all may be cut off without a word.
+            assert!([0, 400, 401].contains(&status), "{status} for {headers:?}");
         }
     }
     for headers in

@@ -188,3 +188,46 @@ fn key(jwk: &Jwk, pinned: &[Algorithm]) -> Option<Key> {
     debug_assert!(!matches!(key.family(), AlgorithmFamily::Hmac));
     (!algorithms.is_empty()).then(|| Key { id: jwk.common.key_id.clone(), algorithms, key })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn usable_of(keys: &Value) -> usize {
+        let set = serde_json::from_value::<JwkSet>(json!({ "keys": keys }));
+        set.map_or(0, |set| usable(&set, &[Algorithm::RS256, Algorithm::ES256]).len())
+    }
+
+    fn rsa() -> Value {
+        json!({"kty": "RSA", "kid": "a", "n": "u1SU1LfVLPHCozMxH2Mo4lgOEePzNm0tRgeLezV6ffAt0gunVTLw7onLRnrq0", "e": "AQAB"})
+    }
+
+    #[test]
+    fn only_public_keys_for_signatures_with_a_pinned_algorithm_are_used() {
+        assert_eq!(usable_of(&json!([rsa()])), 1);
+        let with = |name: &str, value: &str| {
+            let mut key = rsa();
+            key[name] = value.into();
+            usable_of(&json!([key]))
+        };
+        assert_eq!((with("use", "sig"), with("alg", "RS256")), (1, 1));
+        assert_eq!((with("use", "enc"), with("alg", "RS512"), with("alg", "HS256")), (0, 0, 0));
+        assert_eq!(usable_of(&json!([{"kty": "oct", "kid": "a", "k": "c2VjcmV0"}])), 0, "a shared secret");
+        let many: Vec<Value> = (0..1000).map(|_| rsa()).collect();
+        assert_eq!(usable_of(&many.into()), KEYS);
+    }
+
+    proptest! {
+        #[test]
+        fn no_key_set_makes_anything_fall_over(name in "kty|kid|n|e|alg|use|crv|x|y|key_ops|x5c", value in "\\PC{0,40}", n: i64) {
+            for value in [Value::from(value.clone()), Value::from(n), json!([value]), Value::Null] {
+                let mut key = rsa();
+                key[name.as_str()] = value;
+                prop_assert!(usable_of(&json!([key, rsa()])) <= 2);
+            }
+        }
+    }
+}
