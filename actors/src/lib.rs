@@ -6,6 +6,7 @@
 extern crate sdk as zeugma;
 
 pub mod admission;
+pub mod authority;
 pub mod backoff;
 mod cache;
 pub mod channel;
@@ -23,6 +24,7 @@ pub mod package;
 pub mod part;
 pub mod python;
 pub mod reconcile;
+pub mod references;
 pub mod registry;
 pub mod routes;
 pub mod running;

@@ -34,6 +34,7 @@ pub use members::Membership;
 pub use name::{DefId, Family, KindTag, Name, Revision};
 pub use rights::{Principal, Role};
 pub use rules::{About, Checked, Claim, Clash, Need, Pointer, Rules, Want};
+pub use secret::reference::{Reference, References};
 pub use secret::{Keyring, Secret};
 pub use sessions::Sessions;
 pub use slots::Slots;

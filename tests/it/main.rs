@@ -29,3 +29,4 @@ mod services;
 mod simulation;
 mod tidy;
 mod tls;
+mod vault;
