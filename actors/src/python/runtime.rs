@@ -39,6 +39,8 @@ pub struct RuntimeSettings {
 /// See the module.
 pub struct Runtime {
     pub(super) settings: RuntimeSettings,
+    /// What reads the output of processes: it ends with them, and a node that stops does not wait for it.
+    pub(super) output: Tasks,
     // Held while an interpreter starts: whoever needs it as well waits for the same one.
     inner: Mutex<Inner>,
 }
@@ -53,7 +55,7 @@ struct Inner {
 impl Runtime {
     /// Starts nothing yet.
     pub fn new(settings: RuntimeSettings) -> Arc<Self> {
-        Arc::new(Self { settings, inner: Mutex::default() })
+        Arc::new(Self { settings, output: Tasks::default(), inner: Mutex::default() })
     }
 
     /// Loads a package in a worker that is thrown away, and says what is in it. The one who takes a change asks this.
@@ -135,10 +137,15 @@ impl Runtime {
             return Ok(zygote.clone());
         }
         let (_, script) = self.unpacked(&mut inner)?;
-        let zygote = Arc::new(Zygote::start(python, &script, &self.settings).await?);
+        let zygote = Arc::new(Zygote::start(python, &script, &self.settings, &self.output).await?);
         tracing::debug!(python = %python.display(), version = zygote.python, "Python runs");
         inner.zygotes.insert(python.to_owned(), zygote.clone());
         Ok(zygote)
+    }
+
+    /// Ends all processes. What is asked of it later starts new ones.
+    pub async fn stop(&self) {
+        self.inner.lock().await.zygotes.clear();
     }
 
     /// From now on another one is used: this one does not answer.

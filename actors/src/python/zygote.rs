@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use sdk::task::Endless;
+use sdk::task::{Endless, Tasks};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, Interest};
@@ -84,6 +84,7 @@ impl Zygote {
         python: &Path,
         script: &Path,
         settings: &RuntimeSettings,
+        output: &Tasks,
     ) -> Result<Self, InspectError> {
         let failed = |error: io::Error| InspectError::Failed(format!("Python cannot be started: {error}"));
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
@@ -106,7 +107,7 @@ impl Zygote {
                 let (orders, taken) = mpsc::channel(ORDERS);
                 if let Some(errors) = errors {
                     let lines = super::logs::lines(errors, "zygote".into());
-                    settings.tasks.spawn("python-zygote-errors", lines);
+                    output.spawn("python-zygote-errors", lines);
                 }
                 let driving = settings.tasks.endless("python-zygote", driver.run(taken));
                 Ok(Self { orders, python: version, _driving: driving })
