@@ -117,7 +117,7 @@ impl Node {
         let management = Management::default();
         let tasks = Tasks::default();
         let registry = management.registry(extras.kinds, extras.services);
-        let registry = registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+        let registry = registry.map_err(|e| setup("services", &e))?.with_python(python(&settings));
         let registry = Arc::new(registry);
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let mut live = Live::new(tasks.clone(), clock.clone());
@@ -229,7 +229,7 @@ impl App {
 }
 
 /// What runs packages of Python. It starts nothing before there is one.
-fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
+fn python(settings: &Settings) -> Arc<Runtime> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Runtime::new(RuntimeSettings {
         python: settings.python.clone(),
@@ -239,7 +239,8 @@ fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
         memory: settings.python_memory.get(),
         node: settings.node.clone(),
         cluster: settings.cluster.clone(),
-        tasks: tasks.clone(),
+        // Its work has no end of its own, so a node that stops does not wait for it: it ends with the last request.
+        tasks: Tasks::default(),
     })
 }
 

@@ -188,6 +188,8 @@ pub struct Settings {
     pub node: Name,
     /// Where other nodes reach this one.
     pub cluster_listen: Option<SocketAddr>,
+    /// Where other nodes reach this one, if that is another address: behind a translation of addresses, in a container.
+    pub cluster_advertise: Option<SocketAddr>,
     /// What nodes of a cluster prove to each other that they know.
     pub cluster_secret: Option<Secret>,
     /// The certificates of the links between nodes; without them the links are in clear, on private addresses only.
@@ -240,6 +242,7 @@ impl Settings {
             cluster: layers.get("cluster", "a name").unwrap_or_else(|| name("zeugma")),
             node: layers.get("node", "a name").unwrap_or_else(|| name(&host_name())),
             cluster_listen: layers.get("cluster_listen", address),
+            cluster_advertise: layers.get("cluster_advertise", address),
             cluster_secret: layers.get("cluster_secret", "a text"),
             cluster_tls: None,
             apply: layers.get("apply", "a list of paths").unwrap_or_default(),

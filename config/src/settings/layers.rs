@@ -13,7 +13,7 @@ use crate::fault::{Fault, suggest};
 /// How the variables that are settings begin: `ZEUGMA_LISTEN` is `listen`.
 pub(super) const PREFIX: &str = "ZEUGMA_";
 /// Every setting, as `node.toml` names it.
-pub const KEYS: [&str; 26] = [
+pub const KEYS: [&str; 27] = [
     "listen",
     "admin",
     "data",
@@ -21,6 +21,7 @@ pub const KEYS: [&str; 26] = [
     "cluster",
     "node",
     "cluster_listen",
+    "cluster_advertise",
     "cluster_secret",
     "cluster_ca",
     "cluster_cert",

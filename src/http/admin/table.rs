@@ -103,6 +103,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
         post("/api/v1/services/{name}/invoke", "invoke")
             .query::<bool>("async", "Do not wait for it: 202 with the cid of the invocation.")
             .query::<Span>("timeout", "How long it may run: 30s if left out.")
+            .query::<Name>("node", "The node that calls it; the one that is asked if left out.")
             .takes_bytes()
             .or::<Started>(202, "It runs, and nobody waits for it.")
             .raw("Calls a service: the body is its input, the answer its output.", &["*/*"], services::invoke),
