@@ -104,7 +104,8 @@ fn whole(buffer: &[u8]) -> Option<usize> {
 /// What a process and those that it has started have spent on processors so far, in nanoseconds.
 fn cpu_ns(pid: u32) -> u64 {
     let mut tree = vec![pid];
-    let started: Vec<(u32, u32)> = std::fs::read_dir("/proc").expect("processes").filter_map(parentage).collect();
+    let started: Vec<(u32, u32)> =
+        std::fs::read_dir("/proc").expect("processes").filter_map(parentage).collect();
     let mut at = 0;
     while let Some(parent) = tree.get(at).copied() {
         tree.extend(started.iter().filter(|(_, by)| *by == parent).map(|(pid, _)| *pid));

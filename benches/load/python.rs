@@ -91,7 +91,8 @@ pub fn are_rivals_there() -> bool {
 pub fn serve_rival(variant: &str) {
     let folder = std::env::temp_dir().join(format!("zeugma-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("app.py"), if variant == "fastapi" { FASTAPI } else { FLASK }).expect("written");
+    std::fs::write(folder.join("app.py"), if variant == "fastapi" { FASTAPI } else { FLASK })
+        .expect("written");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     drop(listener);

@@ -49,6 +49,7 @@ pub struct Runtime {
 struct Inner {
     folders: Option<Folders>,
     script: Option<PathBuf>,
+    stopped: bool,
     zygotes: HashMap<PathBuf, Arc<Zygote>>,
 }
 
@@ -133,6 +134,9 @@ impl Runtime {
     /// The warm process of an interpreter; a new one, if there is none or it has ended.
     pub(super) async fn zygote(&self, python: &Path) -> Result<Arc<Zygote>, InspectError> {
         let mut inner = self.inner.lock().await;
+        if inner.stopped {
+            return Err(InspectError::Failed("the node stops".into()));
+        }
         if let Some(zygote) = inner.zygotes.get(python).filter(|zygote| zygote.is_alive()) {
             return Ok(zygote.clone());
         }
@@ -143,9 +147,13 @@ impl Runtime {
         Ok(zygote)
     }
 
-    /// Ends all processes. What is asked of it later starts new ones.
+    /// Ends all processes, for good.
     pub async fn stop(&self) {
-        self.inner.lock().await.zygotes.clear();
+        let mut inner = self.inner.lock().await;
+        inner.stopped = true;
+        for (_, zygote) in inner.zygotes.drain() {
+            zygote.stop();
+        }
     }
 
     /// From now on another one is used: this one does not answer.

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -75,7 +76,7 @@ pub(super) struct Zygote {
     orders: mpsc::Sender<Order>,
     /// The version of Python.
     pub(super) python: String,
-    _driving: Endless,
+    driving: Mutex<Option<Endless>>,
 }
 
 impl Zygote {
@@ -110,7 +111,7 @@ impl Zygote {
                     output.spawn("python-zygote-errors", lines);
                 }
                 let driving = settings.tasks.endless("python-zygote", driver.run(taken));
-                Ok(Self { orders, python: version, _driving: driving })
+                Ok(Self { orders, python: version, driving: Mutex::new(Some(driving)) })
             }
             Ok(Err(error)) => {
                 let mut said = Vec::new();
@@ -123,6 +124,11 @@ impl Zygote {
             }
             Err(_) => Err(unusable(python, &format!("it is not ready within {READY_LIMIT:?}"), &[])),
         }
+    }
+
+    /// Ends it, and all that came from it: the socket to it closes.
+    pub(super) fn stop(&self) {
+        drop(self.driving.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Whether it still runs.
