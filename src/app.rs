@@ -230,6 +230,9 @@ impl Node {
         if let Err(error) = &stopped {
             tracing::warn!(%error, "the actors do not stop");
         }
+        if let Some(python) = &self.app.registry.python {
+            python.stop().await;
+        }
         // It holds the store open until it has really ended.
         let ended = tokio::time::timeout_at(deadline, self.reconciling).await.is_ok();
         let idle = tokio::time::timeout_at(deadline, self.app.tasks.idle()).await.is_ok();

@@ -20,6 +20,7 @@ mod management;
 mod metrics;
 mod openapi;
 mod packages;
+mod python;
 mod rest;
 mod rest_limits;
 mod rest_wire;
