@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use config::{Checked, Claim, Clear, Clock, DefId, Fault, Keyring, KindTag, Name, Need, Sessions, Want};
+use config::budgets::Budgets;
+use config::{
+    Checked, Claim, Clear, Clock, DefId, Fault, Keyring, KindTag, Name, Need, References, Sessions, Want,
+};
 use schemars::{JsonSchema, Schema};
 use sdk::task::Tasks;
 use sdk::{Error, Result};
@@ -12,11 +15,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::admission::lockout::Lockout;
 use crate::check;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::meter::Meter;
-use crate::part::Part;
+use crate::part::{KEEP_SECRETS, Part};
 use crate::python::Runtime;
 use crate::registry::Registry;
 use crate::running::{Parts, Running};
@@ -26,6 +30,9 @@ use crate::running::{Parts, Running};
 pub trait Kind: Send + Sync + 'static {
     /// Family and type, such as `channel.rest`.
     const TAG: &'static str;
+
+    /// Whether only an admin may write definitions of this kind: those that give rights over nodes.
+    const GUARDED: bool = false;
 
     /// The parameters. Their doc comments are the users' documentation; `deny_unknown_fields` is expected.
     type Params: DeserializeOwned + Serialize + JsonSchema + Send + Sync;
@@ -89,11 +96,15 @@ pub struct Start {
     pub clock: Clock,
     /// For background work.
     pub tasks: Tasks,
+    /// What runs Python; none on a node that runs no packages, such as one that only checks.
+    pub python: Option<Arc<Runtime>>,
+    /// Where the nodes of a cluster share their rate limits; none on a node that is alone.
+    pub budgets: Option<Arc<dyn Budgets>>,
+    /// Who was wrong too often.
+    pub lockout: Arc<Lockout>,
     /// Who has logged in.
     pub sessions: Arc<dyn Sessions>,
     pub(crate) keyring: Keyring,
-    /// What runs Python; none on a node that runs no packages, such as one that only checks.
-    pub python: Option<Arc<Runtime>>,
     pub(crate) parts: Arc<Parts>,
     pub(crate) services: Arc<crate::registry::Services>,
 }
@@ -128,6 +139,8 @@ impl Start {
 pub trait AnyKind: Send + Sync + 'static {
     /// Family and type.
     fn tag(&self) -> &'static str;
+    /// See [`Kind::GUARDED`].
+    fn guarded(&self) -> bool;
     /// The JSON schema of the parameters, for people, forms and checks.
     fn schema(&self) -> Schema;
     /// The parameters of a typical definition.
@@ -154,6 +167,10 @@ impl<K: Kind> AnyKind for K {
         K::TAG
     }
 
+    fn guarded(&self) -> bool {
+        K::GUARDED
+    }
+
     fn schema(&self) -> Schema {
         schemars::schema_for!(K::Params)
     }
@@ -168,7 +185,10 @@ impl<K: Kind> AnyKind for K {
     fn check(&self, params: &Clear) -> Checked {
         let schema = AnyKind::schema(self);
         let secrets = check::secrets(&schema);
-        match check::read::<K::Params>(params, &schema, &AnyKind::example(self)) {
+        // What a reference leads to is not known yet: the kind sees the word for a secret that is kept.
+        let references = References::among(params, &secrets);
+        let masked = references.masked(params);
+        let mut checked = match check::read::<K::Params>(&masked, &schema, &AnyKind::example(self)) {
             Err(mut broken) => {
                 let (mut more, mut needs) = match &broken.rest {
                     Some(rest) => (K::check(rest), K::needs(rest)),
@@ -187,7 +207,15 @@ impl<K: Kind> AnyKind for K {
                 offers: K::offers(&read),
                 secrets,
             },
-        }
+        };
+        checked.needs.extend(references.needs());
+        checked.wants.extend(references.needs().map(|Need { at, id }| Want {
+            at,
+            id,
+            ability: KEEP_SECRETS,
+        }));
+        checked.faults.extend(references.faults);
+        checked
     }
 
     async fn inspect(
