@@ -11,6 +11,7 @@ mod docs;
 mod ftp;
 mod full_disk;
 mod http_connection;
+mod jobs;
 mod kinds;
 mod kit;
 mod live;
