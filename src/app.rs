@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::admission::lockout::Lockout;
 use actors::python::{Runtime, RuntimeSettings};
 use actors::scheduler::{self, Scheduler};
 use actors::supervisor::Supervisor;
@@ -62,6 +63,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Its place in its cluster; none on a node that is no part of one.
     pub cluster: Option<Cluster>,
+    /// Who has been wrong too often.
+    pub lockout: Arc<Lockout>,
     /// Background work.
     pub tasks: Tasks,
     /// Time.
@@ -125,8 +128,13 @@ impl Node {
         let management = Management::default();
         let tasks = Tasks::default();
         let registry = management.registry(extras.kinds, extras.services);
-        let registry = registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+        let mut registry =
+            registry.map_err(|e| setup("services", &e))?.with_python(python(&settings));
+        if let Some(redis) = &redis {
+            registry = registry.with_budgets(redis.clone());
+        }
         let registry = Arc::new(registry);
+        let lockout = registry.lockout.clone();
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let mut live = Live::new(tasks.clone(), clock.clone());
         if let Some(redis) = &redis {
@@ -159,6 +167,7 @@ impl Node {
             scheduler: None,
             jobs: None,
             metrics,
+            lockout,
             tasks,
             clock,
             started: Instant::now(),
@@ -178,11 +187,14 @@ impl Node {
         }
         let limits = listener::Limits::of(&app.settings);
         let data = ingress::service(app.clone());
-        let data = listener::open("data", app.settings.listen, data, &limits, tls.clone(), &app).await?;
-        let admin_service = warp::service(admin::filter(&app));
-        let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
-        let make = move |_| admin_service.clone();
-        let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
+        let live = app.live.clone();
+        let ask = || -> listener::Ask { Box::new(move || live.now().certificates) };
+        let asking = tls.clone().map(|certificates| (certificates, ask()));
+        let data = listener::open("data", app.settings.listen, data, &limits, asking, &app).await?;
+        let inner = hyper_util::service::TowerToHyperService::new(warp::service(admin::filter(&app)));
+        let make = move |peer: listener::Peer| admin::FromPeer { inner: inner.clone(), peer: peer.address };
+        let silent = tls.map(|certificates| -> (_, listener::Ask) { (certificates, Box::new(|| false)) });
+        let admin = listener::open("admin", app.settings.admin, make, &limits, silent, &app).await?;
         Ok(Self {
             app,
             data: data.address,
@@ -217,6 +229,9 @@ impl Node {
         let stopped = self.app.supervisor.stop(Duration::from_secs(5)).await;
         if let Err(error) = &stopped {
             tracing::warn!(%error, "the actors do not stop");
+        }
+        if let Some(python) = &self.app.registry.python {
+            python.stop().await;
         }
         // It holds the store open until it has really ended.
         let ended = tokio::time::timeout_at(deadline, self.reconciling).await.is_ok();
@@ -253,7 +268,7 @@ impl App {
             tasks: self.tasks.clone(),
             clock: self.clock.clone(),
         };
-        let (scheduler, guard) = Scheduler::begin(with, self.metrics.jobs.clone());
+        let (scheduler, guard) = Scheduler::begin(with, self.metrics.jobs.meters.clone());
         self.scheduler = Some(scheduler.clone());
         let jobs = Arc::new(Jobs { definitions: self.definitions.clone(), scheduler });
         management.begin_jobs(&jobs);
@@ -275,7 +290,7 @@ impl App {
 }
 
 /// What runs packages of Python. It starts nothing before there is one.
-fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
+fn python(settings: &Settings) -> Arc<Runtime> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Runtime::new(RuntimeSettings {
         python: settings.python.clone(),
@@ -285,7 +300,8 @@ fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
         memory: settings.python_memory.get(),
         node: settings.node.clone(),
         cluster: settings.cluster.clone(),
-        tasks: tasks.clone(),
+        // Its work has no end of its own, so a node that stops does not wait for it: it ends with the last request.
+        tasks: Tasks::default(),
     })
 }
 

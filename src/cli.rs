@@ -2,7 +2,9 @@
 
 mod actors;
 mod admin;
+mod admin_token;
 mod apply;
+mod audit;
 mod bundle;
 mod change;
 mod check;
@@ -15,6 +17,7 @@ mod export;
 mod history;
 mod invoke;
 mod job;
+mod key;
 mod kinds;
 mod migrate;
 mod nodes;
@@ -24,6 +27,7 @@ mod password;
 mod service;
 mod start;
 mod store;
+mod token;
 
 use std::process::ExitCode;
 
@@ -64,6 +68,8 @@ enum Command {
     Delete(definitions::Delete),
     /// Shows who changed what, and when
     History(history::History),
+    /// Shows who did what, and who was refused
+    Audit(audit::Audit),
     /// Makes everything as it was at an earlier revision
     Rollback(history::Rollback),
     /// Deploys files with services in them, on every node
@@ -92,9 +98,19 @@ enum Command {
     Actors(actors::Actors),
     /// Tells an actor to ping, pause, resume, drain, restart or to say its stats
     Actor(actors::Actor),
+    /// Makes, shows and revokes tokens for the admin listener
+    #[command(subcommand)]
+    AdminToken(admin_token::AdminTokens),
     /// Changes passwords, keys and tokens
+    /// Changes the secrets of definitions
     #[command(subcommand)]
     Password(password::Password),
+    /// Makes tokens for callers
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Makes sealing keys, and seals everything anew
+    #[command(subcommand)]
+    Key(key::Key),
     /// Moves the definitions and the history of a single node into a cluster
     Migrate(migrate::Migrate),
     /// Checks a bundle without a node
@@ -137,6 +153,7 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Get(get) => once(get.run()),
         Command::Delete(delete) => once(delete.run()),
         Command::History(history) => once(history.run()),
+        Command::Audit(audit) => once(audit.run()),
         Command::Rollback(rollback) => once(rollback.run()),
         Command::Deploy(deploy) => once(deploy.run()),
         Command::Undeploy(undeploy) => once(undeploy.run()),
@@ -149,7 +166,10 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Store(store) => once(store.run()),
         Command::Actors(actors) => once(actors.run()),
         Command::Actor(actor) => once(actor.run()),
+        Command::AdminToken(tokens) => once(tokens.run()),
         Command::Password(password) => once(password.run()),
+        Command::Token(token) => once(token.run()),
+        Command::Key(key) => once(key.run()),
     }
 }
 

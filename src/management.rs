@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actors::{AnyKind, Registry};
 use async_trait::async_trait;
-use config::{Clear, CommitError, DefId, Draft, Family, Fault, KindTag, Name, Note, Place, Revision};
+use config::{Clear, CommitError, DefId, Draft, Family, Fault, KindTag, Name, Note, Place, Revision, Role};
 use schemars::{JsonSchema, Schema, schema_for};
 use sdk::input::Decoder;
 use sdk::{Context, Error, Request, Response, Result, Service, ServiceInfo};
@@ -268,11 +268,12 @@ fn draft(id: DefId, r#type: &str, enabled: bool, params: Map<String, Value>) -> 
 /// The receipt is waited for only as long as the caller waits for the answer.
 fn options(ctx: &Context, expect: Option<Revision>) -> Options {
     let left = ctx.deadline().saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
-    Options { expect, wait: WAIT.min(left), ..Options::default() }
+    // Whoever may call these services: rights over nodes are not given that way.
+    Options { expect, wait: WAIT.min(left), role: Role::Deployer, ..Options::default() }
 }
 
 fn note(ctx: &Context) -> Note {
     let who = ctx.caller().map_or("somebody", |caller| caller.name());
     let author = format!("{who}, through channel {}", ctx.channel().name);
-    Note { author, reason: Some(format!("{} (cid {})", ctx.service(), ctx.cid())) }
+    Note { author, reason: Some(format!("{} (cid {})", ctx.service(), ctx.cid())), ..Note::default() }
 }

@@ -85,6 +85,8 @@ pub struct Claim {
     pub plan: Revision,
     /// In which turn.
     pub turn: u64,
+    /// Counted from when.
+    pub anchor: Micros,
     /// The slot; the first one, if there are several.
     pub slot: Micros,
     /// The last one; the same, if it is one.

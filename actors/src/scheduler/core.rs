@@ -47,6 +47,8 @@ struct Entry {
     pending: bool,
     /// The slot that waits for a run to end.
     parked: Option<Micros>,
+    /// The last slot that this node has begun to run, whatever the store knows of it.
+    begun: Micros,
     /// How many runs of this node are under way.
     runs: u32,
     /// How many runs of other nodes are.
@@ -246,6 +248,7 @@ impl Core {
             asked: Asked::No,
             pending: false,
             parked: None,
+            begun: before.as_ref().map_or(0, |entry| entry.begun),
             runs: before.as_ref().map_or(0, |entry| entry.runs),
             foreign: before.as_ref().map_or(0, |entry| entry.foreign),
             stamp: before.as_ref().map_or(0, |entry| entry.stamp + 1),

@@ -72,6 +72,7 @@ fn run(of: &Name, held: &Held, state: &JobState, slot: i64) -> Claim {
         fence: held.fence,
         plan: state.plan,
         turn: state.turn,
+        anchor: state.anchor,
         slot,
         until: slot,
         spent: false,

@@ -59,7 +59,7 @@ pub(crate) fn claim<T: Tables>(
     now: Micros,
 ) -> Result<Answer, T::Error> {
     let Some(state) = tables.state(&claim.name)? else { return Ok(Answer::Retired) };
-    if state.plan != claim.plan || state.turn != claim.turn {
+    if (state.plan, state.turn, state.anchor) != (claim.plan, claim.turn, claim.anchor) {
         return Ok(Answer::Retired);
     }
     let runs = claim.record.outcome == Outcome::Running;

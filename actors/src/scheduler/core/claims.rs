@@ -37,8 +37,8 @@ impl Core {
         };
         entry.pending = true;
         let spent = entry.job.made.times.next(until.max(state.anchor - 1), state.anchor).is_none();
-        let (name, plan, turn) = (entry.job.name.clone(), entry.job.plan, state.turn);
-        self.outbox.push_back(Claim { name, fence, plan, turn, slot, until, spent, record });
+        let (name, plan, turn, anchor) = (entry.job.name.clone(), entry.job.plan, state.turn, state.anchor);
+        self.outbox.push_back(Claim { name, fence, plan, turn, anchor, slot, until, spent, record });
     }
 
     pub(super) fn send_claims(&mut self, at: Moment, out: &mut Vec<Action>) {
@@ -137,7 +137,11 @@ impl Core {
         made.tally.last.store(claim.until, std::sync::atomic::Ordering::Relaxed);
         if claim.record.outcome == Outcome::Running {
             let due = fire_at(&made.policy, claim.slot, entry.salt);
-            if made.policy.missed == Missed::Skip && !parked && at.now - due > LATE {
+            let again = claim.slot <= entry.begun;
+            entry.begun = entry.begun.max(claim.slot);
+            if again {
+                // The store forgot what it had granted, and granted it once more; the run that began is the one.
+            } else if made.policy.missed == Missed::Skip && !parked && at.now - due > LATE {
                 // The node stood still, or the store did not answer for long.
                 Tally::add(&made.tally.missed, 1);
                 self.end_unrun(claim, at, why::MISSED);

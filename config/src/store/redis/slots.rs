@@ -105,7 +105,7 @@ impl Slots for Redis {
             call.key(keys.objects()).arg(keys.prefix()).arg(owner).arg(EARLY).arg(HISTORY);
             for (claim, record) in claims.iter().zip(records) {
                 call.arg(bucket_of(&claim.name)).arg(claim.fence.0).arg(claim.name.as_str());
-                call.arg(claim.plan.0).arg(claim.turn).arg(claim.slot).arg(claim.until);
+                call.arg(claim.plan.0).arg(claim.turn).arg(claim.anchor).arg(claim.slot).arg(claim.until);
                 call.arg(u8::from(claim.spent)).arg(u8::from(claim.record.outcome == Outcome::Running));
                 call.arg(record);
             }

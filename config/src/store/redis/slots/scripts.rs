@@ -43,7 +43,7 @@ return answers",
 });
 
 /// Decides slots. The answers are numbers, in the order of `Answer`.
-/// Per claim: bucket, fence, name, plan, turn, slot, until, spent, whether it runs, its record.
+/// Per claim: bucket, fence, name, plan, turn, anchor, slot, until, spent, whether it runs, its record.
 pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -52,7 +52,7 @@ local prefix, owner, early, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber
 local time = redis.call('TIME')
 local latest = time[1] * 1000000 + time[2] + early
 local leases, answers = {}, {}
-local function decide(bucket, fence, name, plan, turn, slot, till, spent, runs, record)
+local function decide(bucket, fence, name, plan, turn, anchor, slot, till, spent, runs, record)
   local lease = leases[bucket]
   if not lease then
     lease = redis.call('HMGET', prefix .. 'lease:jobs/' .. bucket, 'owner', 'fence')
@@ -62,8 +62,8 @@ local function decide(bucket, fence, name, plan, turn, slot, till, spent, runs, 
   local states = prefix .. 'jobs:' .. bucket
   local state = redis.call('HGET', states, name)
   if not state then return 2 end
-  local splan, sturn, anchor, last = string.match(state, '^(%d+) (%d+) (%d+) (%d+) %d$')
-  if splan ~= plan or sturn ~= turn then return 2 end
+  local splan, sturn, sanchor, last = string.match(state, '^(%d+) (%d+) (%d+) (%d+) %d$')
+  if splan ~= plan or sturn ~= turn or sanchor ~= anchor then return 2 end
   if tonumber(last) >= tonumber(slot) then
     if runs == '1' and redis.call('HGET', prefix .. 'runs:' .. bucket, name .. '\n' .. slot) == record then
       return 0
@@ -85,8 +85,8 @@ local function decide(bucket, fence, name, plan, turn, slot, till, spent, runs, 
   end
   return 0
 end
-for i = 5, #ARGV, 10 do
-  answers[#answers + 1] = decide(unpack(ARGV, i, i + 9))
+for i = 5, #ARGV, 11 do
+  answers[#answers + 1] = decide(unpack(ARGV, i, i + 10))
 end
 return answers",
     )
