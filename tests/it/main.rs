@@ -12,6 +12,7 @@ mod firing;
 mod ftp;
 mod full_disk;
 mod http_connection;
+mod jobs;
 mod kinds;
 mod kit;
 mod live;
