@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use actors::admission::lockout::Lockout;
 use actors::python::{Runtime, RuntimeSettings};
+use actors::scheduler::{self, Scheduler};
 use actors::supervisor::Supervisor;
 use actors::{AnyKind, Live, Reconciler, Registry};
 use cluster::Board;
 use config::settings::{Environment, StoreUrl};
 use config::store::embedded::Embedded;
 use config::store::redis::Redis;
-use config::{Clock, Revision, Secret, Store};
+use config::{Clock, Leases, Revision, Secret, Slots, Store};
 use ractor::Actor as _;
 use sdk::task::{Endless, Tasks};
 use sdk::{Error, Result, Service};
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::definitions::Definitions;
 use crate::http::{admin, ingress, listener, tls};
+use crate::jobs::Jobs;
 use crate::joining::Cluster;
 use crate::management::Management;
 use crate::metrics::Metrics;
@@ -53,6 +55,10 @@ pub struct App {
     pub live: Live,
     /// The operator's view of the actors.
     pub supervisor: Supervisor,
+    /// Fires jobs; none before the node has started.
+    pub scheduler: Option<Scheduler>,
+    /// What operators and programs do to jobs; none before the node has started.
+    pub jobs: Option<Arc<Jobs>>,
     /// What it counts.
     pub metrics: Metrics,
     /// Its place in its cluster; none on a node that is no part of one.
@@ -84,6 +90,7 @@ pub struct Node {
     stop: watch::Sender<bool>,
     listeners: Vec<listener::Listener>,
     reconciling: JoinHandle<()>,
+    jobs: Endless,
     /// None on a node that is no part of a cluster.
     joining: Option<Endless>,
 }
@@ -100,16 +107,17 @@ impl Node {
         let setup = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
         let keyring = settings.keyring(environment).map_err(|e| setup("the sealing keys", &e))?;
         let clock = Clock::System;
-        let (store, redis): (Arc<dyn Store>, _) = match &settings.store {
+        let (store, (slots, leases), redis): (Arc<dyn Store>, JobStores, _) = match &settings.store {
             StoreUrl::Embedded => {
                 let (folder, clock) = (settings.data.clone(), clock.clone());
                 let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, clock)).await?;
-                (Arc::new(opened.map_err(|e| setup("the store", &e))?), None)
+                let embedded = Arc::new(opened.map_err(|e| setup("the store", &e))?);
+                (embedded.clone(), (embedded.clone(), embedded), None)
             }
             url @ StoreUrl::Redis(_) => {
                 let opened = Redis::open(url, &settings.cluster, &settings.data, clock.clone()).await;
                 let redis = Arc::new(opened.map_err(|e| setup("the store", &e))?);
-                (redis.clone(), Some(redis))
+                (redis.clone(), (redis.clone(), redis.clone()), Some(redis))
             }
         };
         let admin_token = admin_token(&settings.data).map_err(|e| setup("the admin token", &e))?;
@@ -121,7 +129,7 @@ impl Node {
         let tasks = Tasks::default();
         let registry = management.registry(extras.kinds, extras.services);
         let mut registry =
-            registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+            registry.map_err(|e| setup("services", &e))?.with_python(python(&settings));
         if let Some(redis) = &redis {
             registry = registry.with_budgets(redis.clone());
         }
@@ -156,6 +164,8 @@ impl Node {
             definitions,
             live,
             supervisor,
+            scheduler: None,
+            jobs: None,
             metrics,
             lockout,
             tasks,
@@ -171,6 +181,7 @@ impl Node {
             app.cluster = Some(cluster);
             guard
         });
+        let jobs = app.fire_jobs(slots, leases, &management);
         if let Some(tls) = &tls {
             tls.watch(&app);
         }
@@ -191,6 +202,7 @@ impl Node {
             stop,
             listeners: vec![data, admin],
             reconciling,
+            jobs,
             joining,
         })
     }
@@ -205,6 +217,11 @@ impl Node {
         for listener in self.listeners {
             clean &= listener.drained(deadline).await;
         }
+        if let Some(scheduler) = &self.app.scheduler {
+            let left = deadline.saturating_duration_since(Instant::now());
+            clean &= scheduler.stop(left).await;
+        }
+        drop(self.jobs);
         if let Some(cluster) = &self.app.cluster {
             drop(self.joining); // no beat after the goodbye
             cluster.leave(&self.app).await;
@@ -212,6 +229,9 @@ impl Node {
         let stopped = self.app.supervisor.stop(Duration::from_secs(5)).await;
         if let Err(error) = &stopped {
             tracing::warn!(%error, "the actors do not stop");
+        }
+        if let Some(python) = &self.app.registry.python {
+            python.stop().await;
         }
         // It holds the store open until it has really ended.
         let ended = tokio::time::timeout_at(deadline, self.reconciling).await.is_ok();
@@ -223,7 +243,39 @@ impl Node {
     }
 }
 
+/// Where a store keeps what it keeps of jobs, and their leases.
+type JobStores = (Arc<dyn Slots>, Arc<dyn Leases>);
+
 impl App {
+    /// Begins to fire jobs.
+    fn fire_jobs(
+        &mut self,
+        slots: Arc<dyn Slots>,
+        leases: Arc<dyn Leases>,
+        management: &Management,
+    ) -> Endless {
+        let cluster = self.cluster.clone();
+        let begun = self.clock.now().timestamp_micros().unsigned_abs();
+        let members = cluster.as_ref().map(|cluster| cluster.membership.clone());
+        let with = scheduler::With {
+            node: self.settings.node.clone(),
+            incarnation: Box::new(move || cluster.as_ref().map_or(Some(begun), Cluster::incarnation)),
+            slots,
+            leases,
+            members,
+            live: self.live.clone(),
+            board: self.definitions.board.clone(),
+            tasks: self.tasks.clone(),
+            clock: self.clock.clone(),
+        };
+        let (scheduler, guard) = Scheduler::begin(with, self.metrics.jobs.meters.clone());
+        self.scheduler = Some(scheduler.clone());
+        let jobs = Arc::new(Jobs { definitions: self.definitions.clone(), scheduler });
+        management.begin_jobs(&jobs);
+        self.jobs = Some(jobs);
+        guard
+    }
+
     /// Waits until requests see what the store holds.
     async fn serving_what_is_stored(&self) -> Result<()> {
         let stored = self.definitions.store.load().await;
@@ -238,7 +290,7 @@ impl App {
 }
 
 /// What runs packages of Python. It starts nothing before there is one.
-fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
+fn python(settings: &Settings) -> Arc<Runtime> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Runtime::new(RuntimeSettings {
         python: settings.python.clone(),
@@ -248,7 +300,8 @@ fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
         memory: settings.python_memory.get(),
         node: settings.node.clone(),
         cluster: settings.cluster.clone(),
-        tasks: tasks.clone(),
+        // Its work has no end of its own, so a node that stops does not wait for it: it ends with the last request.
+        tasks: Tasks::default(),
     })
 }
 

@@ -16,6 +16,7 @@ mod exit;
 mod export;
 mod history;
 mod invoke;
+mod job;
 mod key;
 mod kinds;
 mod migrate;
@@ -83,6 +84,9 @@ enum Command {
     /// Shows services
     #[command(subcommand)]
     Service(service::Services),
+    /// Shows jobs, fires them, and switches them on and off
+    #[command(subcommand)]
+    Job(job::Jobs),
     /// Shows nodes, the revision of each, and what is wrong
     Status(nodes::Status),
     /// Shows the nodes
@@ -156,6 +160,7 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Package(packages) => once(packages.run()),
         Command::Invoke(invoke) => once(invoke.run()),
         Command::Service(services) => once(services.run()),
+        Command::Job(jobs) => once(jobs.run()),
         Command::Status(status) => once(status.run()),
         Command::Nodes(nodes) => once(nodes.run()),
         Command::Store(store) => once(store.run()),

@@ -1,6 +1,8 @@
 //! The management services: what is wanted, changed by services instead of by people. `zeugma.<family>.<verb>` for
 //! security, channels, connections and packages; whoever may call them is up to the channel that they are mounted on.
 
+mod job_form;
+mod jobs;
 mod upload;
 
 use std::sync::{Arc, OnceLock, Weak};
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::definitions::{Definitions, Options, Outcome, Refused, WAIT};
 use crate::http::admin::shapes::{Listing, Single};
+use crate::jobs::Jobs;
 
 /// The families that have management services.
 const FAMILIES: [Family; 4] = [Family::Security, Family::Channel, Family::Connection, Family::Package];
@@ -29,7 +32,10 @@ const MARGIN: Duration = Duration::from_millis(200);
 /// What the management services of one node work with. They are entered into the registry before there is anything to
 /// work with, since that needs the registry. They do not keep it alive, or each would keep the other for ever.
 #[derive(Clone, Default)]
-pub struct Management(Arc<OnceLock<Weak<Definitions>>>);
+pub struct Management {
+    definitions: Arc<OnceLock<Weak<Definitions>>>,
+    jobs: Arc<OnceLock<Weak<Jobs>>>,
+}
 
 impl Management {
     /// The kinds and services of a node, these among them.
@@ -46,21 +52,31 @@ impl Management {
             verbs.map(|verb| Arc::new(Managing { of: self.clone(), family, verb }) as Arc<dyn Service>)
         });
         let upload = Arc::new(upload::UploadPackage(self.clone())) as Arc<dyn Service>;
-        Registry::new(kinds, services)?.with(managing.chain([upload]))
+        Registry::new(kinds, services)?.with(managing.chain([upload]).chain(jobs::all(self)))
     }
 
     /// From now on the services work, as long as somebody holds what this returns.
     pub fn begin(&self, definitions: &Definitions) -> Arc<Definitions> {
         let definitions = Arc::new(definitions.clone());
         // A node begins once; if it did twice, the first would go on.
-        drop(self.0.set(Arc::downgrade(&definitions)));
+        drop(self.definitions.set(Arc::downgrade(&definitions)));
         definitions
+    }
+
+    /// From now on the services for jobs work, as long as somebody holds these.
+    pub fn begin_jobs(&self, jobs: &Arc<Jobs>) {
+        drop(self.jobs.set(Arc::downgrade(jobs)));
+    }
+
+    fn jobs(&self) -> Result<Arc<Jobs>> {
+        let jobs = self.jobs.get().and_then(Weak::upgrade);
+        jobs.ok_or_else(|| Error::unavailable("the node starts, or stops"))
     }
 }
 
 impl Management {
     fn definitions(&self) -> Result<Arc<Definitions>> {
-        let definitions = self.0.get().and_then(Weak::upgrade);
+        let definitions = self.definitions.get().and_then(Weak::upgrade);
         definitions.ok_or_else(|| Error::unavailable("the node starts, or stops"))
     }
 }

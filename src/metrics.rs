@@ -1,5 +1,7 @@
 //! The metrics of a node, in the text format that Prometheus reads.
 
+mod jobs;
+
 use actors::Meters;
 use config::store::State;
 use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -15,6 +17,8 @@ pub struct Metrics {
     registry: Registry,
     /// What each part counts.
     pub meters: Meters,
+    /// Those of jobs.
+    pub jobs: jobs::Jobs,
     /// Requests on the data listener that no channel saw, by status.
     pub unrouted: IntCounterVec,
     /// Open connections, by listener.
@@ -27,6 +31,7 @@ pub struct Metrics {
     actors: IntGaugeVec,
     in_flight: IntGaugeVec,
     up: IntGaugeVec,
+    alarms: IntGaugeVec,
     uptime: IntGauge,
     store_up: IntGauge,
     store_alarms: IntGauge,
@@ -67,6 +72,7 @@ impl Metrics {
         }
         Ok(Self {
             meters: Meters::new(&registry)?,
+            jobs: jobs::Jobs::new(&registry)?,
             unrouted: counters(
                 "zeugma_unrouted_total",
                 "Requests that no channel saw, by status.",
@@ -84,6 +90,11 @@ impl Metrics {
             actors: gauges("zeugma_actors", "Actors, by family and state.", &["family", "state"])?,
             in_flight: gauges("zeugma_in_flight", "Calls inside a part right now.", &["family", "name"])?,
             up: gauges("zeugma_connection_up", "Whether the other side of a connection answers.", &["name"])?,
+            alarms: gauges(
+                "zeugma_alarms",
+                "Connections that work now and will not for long unless somebody acts, such as one whose token ends.",
+                &["name"],
+            )?,
             uptime: gauge("zeugma_uptime_seconds", "How long the node has been running.")?,
             store_up: gauge("zeugma_store_up", "Whether the store answers.")?,
             store_alarms: gauge(
@@ -121,7 +132,7 @@ impl Metrics {
         self.nodes.set(i64::try_from(app.definitions.board.watch().borrow().len()).unwrap_or(i64::MAX));
         let resyncs = app.cluster.as_ref().map_or(0, |cluster| cluster.beat.borrow().resyncs);
         self.resyncs.set(i64::try_from(resyncs).unwrap_or(i64::MAX));
-        for gauges in [&self.actors, &self.in_flight, &self.up] {
+        for gauges in [&self.actors, &self.in_flight, &self.up, &self.alarms] {
             gauges.reset();
         }
         for actor in app.supervisor.list() {
@@ -133,9 +144,11 @@ impl Metrics {
                 .with_label_values(&[family, name])
                 .set(i64::try_from(actor.in_flight).unwrap_or(i64::MAX));
             if actor.id.family == config::Family::Connection {
+                self.alarms.with_label_values(&[name]).set(i64::from(actor.alarm.is_some()));
                 self.up.with_label_values(&[name]).set(i64::from(actor.down_since.is_none()));
             }
         }
+        self.jobs.tell(app);
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "the metrics cannot be written");

@@ -109,10 +109,6 @@ impl Engine for Snapshot {
         }
     }
 
-    fn caching(&self) -> Result<Arc<dyn Caching>> {
-        Ok(self.caching.clone())
-    }
-
     fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
         let issuer = |running: &Arc<Running>| match &running.part {
             Part::Security(guard) => guard.issuer.clone(),
@@ -121,6 +117,10 @@ impl Engine for Snapshot {
         let mut issuers: Vec<_> = self.parts.values().filter_map(issuer).collect();
         issuers.sort_by(|a, b| a.name().cmp(b.name()));
         issuers
+    }
+
+    fn caching(&self) -> Result<Arc<dyn Caching>> {
+        Ok(self.caching.clone())
     }
 
     fn now(&self) -> DateTime<Utc> {

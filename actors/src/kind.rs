@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use config::budgets::Budgets;
-use config::{Checked, Claim, Clear, Clock, DefId, Fault, Keyring, KindTag, Name, Need, Sessions, Want};
+use config::{
+    Checked, Claim, Clear, Clock, DefId, Fault, Keyring, KindTag, Name, Need, References, Sessions, Want,
+};
 use schemars::{JsonSchema, Schema};
 use sdk::task::Tasks;
 use sdk::{Error, Result};
@@ -18,7 +20,7 @@ use crate::check;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::meter::Meter;
-use crate::part::Part;
+use crate::part::{KEEP_SECRETS, Part};
 use crate::python::Runtime;
 use crate::registry::Registry;
 use crate::running::{Parts, Running};
@@ -183,7 +185,10 @@ impl<K: Kind> AnyKind for K {
     fn check(&self, params: &Clear) -> Checked {
         let schema = AnyKind::schema(self);
         let secrets = check::secrets(&schema);
-        match check::read::<K::Params>(params, &schema, &AnyKind::example(self)) {
+        // What a reference leads to is not known yet: the kind sees the word for a secret that is kept.
+        let references = References::among(params, &secrets);
+        let masked = references.masked(params);
+        let mut checked = match check::read::<K::Params>(&masked, &schema, &AnyKind::example(self)) {
             Err(mut broken) => {
                 let (mut more, mut needs) = match &broken.rest {
                     Some(rest) => (K::check(rest), K::needs(rest)),
@@ -202,7 +207,15 @@ impl<K: Kind> AnyKind for K {
                 offers: K::offers(&read),
                 secrets,
             },
-        }
+        };
+        checked.needs.extend(references.needs());
+        checked.wants.extend(references.needs().map(|Need { at, id }| Want {
+            at,
+            id,
+            ability: KEEP_SECRETS,
+        }));
+        checked.faults.extend(references.faults);
+        checked
     }
 
     async fn inspect(

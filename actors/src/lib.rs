@@ -6,6 +6,7 @@
 extern crate sdk as zeugma;
 
 pub mod admission;
+pub mod authority;
 pub mod backoff;
 mod cache;
 pub mod channel;
@@ -14,6 +15,7 @@ pub mod connection;
 pub mod engine;
 pub mod gate;
 pub mod health;
+pub mod job;
 pub mod keeper;
 pub mod kind;
 pub mod line;
@@ -22,9 +24,11 @@ pub mod package;
 pub mod part;
 pub mod python;
 pub mod reconcile;
+pub mod references;
 pub mod registry;
 pub mod routes;
 pub mod running;
+pub mod scheduler;
 pub mod security;
 pub mod service;
 pub mod snapshot;

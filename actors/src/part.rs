@@ -13,7 +13,10 @@ use sdk::{ChannelInfo, Cid, HttpHead, Issuer, Request, Result, Security, Service
 use tokio::time::Instant;
 
 use crate::admission::Admission;
+use crate::authority::Authority;
+use crate::references::Secrets;
 use crate::routes::Mount;
+use crate::scheduler::job::Plan;
 
 /// What runs for a definition.
 #[derive(Clone)]
@@ -26,6 +29,8 @@ pub enum Part {
     Security(Guard),
     /// A service.
     Service(Arc<dyn Service>),
+    /// A job: the scheduler fires it.
+    Job(Arc<Plan>),
     /// Files that services are in.
     Package(Arc<dyn Package>),
 }
@@ -56,6 +61,11 @@ pub trait Package: Send + Sync + 'static {
 pub const CHECK_CALLERS: &str = "check callers";
 /// What a security definition can do: its guard has the part `outgoing`.
 pub const LOG_IN: &str = "log in elsewhere";
+
+/// What a connection can do: it has an authority.
+pub const KNOW_PEOPLE: &str = "know people";
+/// What a connection can do: it has secrets.
+pub const KEEP_SECRETS: &str = "keep secrets";
 
 /// A security definition, in both directions. A kind offers those that make sense for it.
 #[derive(Clone, Default)]
@@ -106,6 +116,16 @@ pub trait Connection: Send + Sync + 'static {
     /// What an operator wants to know, such as the state of the pool.
     fn stats(&self) -> serde_json::Value {
         serde_json::Value::Null
+    }
+
+    /// Its secrets, if it is a place where definitions may keep theirs.
+    fn secrets(&self) -> Option<Arc<dyn Secrets>> {
+        None
+    }
+
+    /// What knows people by their credentials, if the other side does.
+    fn authority(&self) -> Option<Arc<dyn Authority>> {
+        None
     }
 
     /// Ends it: no call is running any more.
@@ -175,6 +195,7 @@ impl std::fmt::Debug for Part {
             Self::Connection(_) => "Connection",
             Self::Security(_) => "Security",
             Self::Service(_) => "Service",
+            Self::Job(_) => "Job",
             Self::Package(_) => "Package",
         })
     }

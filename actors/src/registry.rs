@@ -15,7 +15,7 @@ use crate::admission::lockout::Lockout;
 use crate::kind::{AnyKind, tag_of};
 use crate::python::Runtime;
 use crate::routes::Mount;
-use crate::{channel, check, connection, package, security, service};
+use crate::{channel, check, connection, job, package, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
@@ -24,14 +24,19 @@ pub static KINDS: &[&dyn AnyKind] = &[
     &security::api_key::ApiKey,
     &security::basic::Basic,
     &security::bearer::Bearer,
+    &security::vault::Vault,
     &security::jwt::Jwt,
     &security::mtls::Mtls,
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
+    &connection::vault::VaultKind,
     &package::python::PythonPackage,
     &service::native::Native,
     &service::python::PythonService,
     &channel::rest::Rest,
+    &job::one_time::OneTime,
+    &job::interval::IntervalJob,
+    &job::cron::CronJob,
 ];
 
 /// Every service that comes with the engine.
@@ -43,9 +48,10 @@ pub static SERVICES: &[&dyn Service] = &[
     &service::echo::echo,
     &service::input_logger::input_logger,
     &service::raw_request_logger::raw_request_logger,
-    &service::ftp_handler::ftp_handler,
-    &service::billing::billing,
 ];
+
+/// Services that are there to be tried out. A package with a service of the same name takes its place.
+pub static EXAMPLES: &[&dyn Service] = &[&service::ftp_handler::ftp_handler, &service::billing::billing];
 
 /// The compiled-in services by name.
 pub type Services = HashMap<Name, Arc<dyn Service>>;
@@ -84,7 +90,8 @@ impl Registry {
         };
         registry.log_in =
             service::jwt::channels().into_iter().map(log_in_channel).collect::<Result<_, _>>()?;
-        registry.with(SERVICES.iter().chain(services).map(|service| service::native::compiled(*service)))
+        let all = SERVICES.iter().chain(EXAMPLES).chain(services);
+        registry.with(all.map(|service| service::native::compiled(*service)))
     }
 
     /// The same with more services: those that are made for one node, since they work with its parts.
@@ -170,13 +177,6 @@ impl Registry {
     }
 }
 
-/// The services that packages bring along. Of two packages with one service, one is switched off: it comes last.
-fn brought(stored: &Catalog) -> impl Iterator<Item = Definition> {
-    let packages = || stored.definitions.values().filter(|d| d.id.family == Family::Package);
-    let (on, off) = (packages().filter(|d| d.enabled), packages().filter(|d| !d.enabled));
-    on.chain(off).flat_map(|package| service::python::services_of(package))
-}
-
 /// A channel that is there without being written.
 fn log_in_channel((name, params): (&str, Value)) -> Result<Arc<Definition>, Fault> {
     let kind: &dyn AnyKind = &channel::rest::Rest;
@@ -192,6 +192,13 @@ fn log_in_channel((name, params): (&str, Value)) -> Result<Arc<Definition>, Faul
         claims: checked.claims.into_iter().map(|claim| claim.what).collect(),
         changed_at: Revision::ZERO,
     }))
+}
+
+/// The services that packages bring along. Of two packages with one service, one is switched off: it comes last.
+fn brought(stored: &Catalog) -> impl Iterator<Item = Definition> {
+    let packages = || stored.definitions.values().filter(|d| d.id.family == Family::Package);
+    let (on, off) = (packages().filter(|d| d.enabled), packages().filter(|d| !d.enabled));
+    on.chain(off).flat_map(|package| service::python::services_of(package))
 }
 
 fn native(name: Name) -> Definition {
@@ -239,7 +246,8 @@ impl Rules for Registry {
         let mut clashes = Vec::new();
         for (claim, id) in claims {
             if let Some(name) = service::python::claimed(claim) {
-                if self.services.contains_key(&*service::canonical(name)) {
+                let gives_way = EXAMPLES.iter().any(|example| example.info().name == name);
+                if !gives_way && self.services.contains_key(&*service::canonical(name)) {
                     let fault = Fault::new("", format!("a service {name:?} is compiled into the node"))
                         .hint("give the class another name");
                     clashes.push(Clash {

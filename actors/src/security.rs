@@ -9,3 +9,4 @@ mod fingerprint;
 mod fixed;
 pub mod jwt;
 pub mod mtls;
+pub mod vault;

@@ -1,5 +1,6 @@
 //! Secrets: masked wherever they could be seen, sealed with Fernet wherever they rest.
 
+pub mod reference;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::definition::{Clear, Params, SEALED_KEY, SEALED_TEXT, is_sealed};
 use crate::fault::Fault;
 use crate::rules::Pointer;
+use reference::Reference;
 
 /// The keyword that marks a secret in a JSON schema.
 pub const SECRET_KEYWORD: &str = "x-secret";
@@ -222,7 +224,7 @@ impl Keyring {
         }
     }
 
-    /// Seals the secrets at `secrets`. One that is written as [`SEALED_TEXT`] is taken from `previous`, and sealed anew
+    /// Seals the secrets at `secrets`. A reference is none itself, and stays as it is. One that is written as [`SEALED_TEXT`] is taken from `previous`, and sealed anew
     /// if that was with an older key.
     ///
     /// # Errors
@@ -269,11 +271,19 @@ impl Keyring {
             return;
         }
         let Value::String(text) = value else { return };
+        if Reference::is(text) {
+            return;
+        }
+        let kept = |old: &Value| match old {
+            Value::Object(map) => is_sealed(map),
+            Value::String(text) => Reference::is(text),
+            _ => false,
+        };
         if text != SEALED_TEXT {
             *value = json!({ SEALED_KEY: self.seal_text(text) });
             return;
         }
-        match previous.and_then(|map| at(map, path)).filter(|v| v.as_object().is_some_and(is_sealed)) {
+        match previous.and_then(|map| at(map, path)).filter(|old| kept(old)) {
             // What no key opens is kept as it is: a key that comes back opens it again.
             Some(kept) => {
                 *value = match (self.value_is_current(kept), self.open_value(kept)) {

@@ -21,6 +21,8 @@ pub struct ChannelInfo {
     pub name: Arc<str>,
     /// The type, such as `rest`, `invoke`, `invoke-async`, `scheduler`.
     pub r#type: &'static str,
+    /// The type of the job, such as `interval`, if it is one that came due.
+    pub job: Option<&'static str>,
     /// How it reads bodies: `json` or `raw`; none where that is not said.
     pub data_format: Option<&'static str>,
 }
@@ -28,7 +30,12 @@ pub struct ChannelInfo {
 impl ChannelInfo {
     /// From its name and its type.
     pub fn new(name: impl Into<Arc<str>>, r#type: &'static str) -> Self {
-        Self { name: name.into(), r#type, data_format: None }
+        Self { name: name.into(), r#type, job: None, data_format: None }
+    }
+
+    /// Of a job that came due: its name and its type.
+    pub fn of_job(name: impl Into<Arc<str>>, job: &'static str) -> Self {
+        Self { name: name.into(), r#type: "scheduler", job: Some(job), data_format: None }
     }
 
     /// The same, with how it reads bodies.
@@ -175,17 +182,17 @@ impl Context {
         }
     }
 
+    /// The running security definitions that make tokens, in the order of their names.
+    pub fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        self.0.engine.issuers()
+    }
+
     /// A cache of the cluster, by its name; [`crate::cache::DEFAULT`] is the one that most services use.
     ///
     /// # Errors
     /// If there are no caches here.
     pub fn cache(&self, name: &str) -> Result<Cache> {
         Ok(Cache::new(self.0.engine.caching()?, name))
-    }
-
-    /// The running security definitions that make tokens, in the order of their names.
-    pub fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
-        self.0.engine.issuers()
     }
 
     /// Calls another service and waits for its answer, within this deadline.

@@ -18,17 +18,17 @@ pub trait Engine: Send + Sync + 'static {
     /// If there is none of this name, or it is paused.
     fn connection(&self, name: &str) -> Result<Arc<dyn Any + Send + Sync>>;
 
+    /// The running security definitions that make tokens, in the order of their names.
+    fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        Vec::new()
+    }
+
     /// What keeps the caches.
     ///
     /// # Errors
     /// If this engine has none.
     fn caching(&self) -> Result<Arc<dyn Caching>> {
         Err(Error::unavailable("there are no caches here"))
-    }
-
-    /// The running security definitions that make tokens, in the order of their names.
-    fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
-        Vec::new()
     }
 
     /// The time, by the engine's clock.

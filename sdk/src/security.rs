@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
+use crate::engine::Engine;
 use crate::request::HttpHead;
-use crate::{Error, Result};
+use crate::{Cid, Error, Result};
 
 /// Somebody whom a security definition has vouched for.
 #[derive(Clone, Debug)]
@@ -104,4 +107,36 @@ pub trait Security: Send + Sync + 'static {
     /// [`check`](Self::check) answers if it is wrong. Whoever is wrong too often is locked out for a while, and answered
     /// just this, so that they do not learn whether they are right. None for what nobody can guess, such as a token.
     fn guess(&self, head: &HttpHead) -> Option<Error>;
+
+    /// The same, for a definition that calls services to find out, or that has something to tell the caller.
+    ///
+    /// # Errors
+    /// As [`Security::check`].
+    async fn admit(&self, head: &HttpHead, _visit: &Visit<'_>) -> Result<Admitted> {
+        Ok(self.check(head).await?.into())
+    }
+}
+
+/// What is known of a request beside its head when its caller is checked.
+pub struct Visit<'a> {
+    /// The request's id.
+    pub cid: Cid,
+    /// When its time is over.
+    pub deadline: Instant,
+    /// The way to services.
+    pub engine: &'a Arc<dyn Engine>,
+}
+
+/// A caller who was let in.
+pub struct Admitted {
+    /// Who it is.
+    pub caller: Caller,
+    /// What every answer to this request carries.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl From<Caller> for Admitted {
+    fn from(caller: Caller) -> Self {
+        Self { caller, headers: Vec::new() }
+    }
 }

@@ -14,7 +14,7 @@ pub(super) enum Key {
     /// Writes a new sealing key, to be put before the ones of before in the key file or ZEUGMA_KEYS
     Generate,
     /// Seals every secret that an older key has sealed with the first one, all in one revision
-    Rotate(Rotate),
+    Rotate(Box<Rotate>),
 }
 
 /// See the module.
@@ -32,7 +32,7 @@ impl Key {
     pub(super) async fn run(self) -> Result<Exit, Stop> {
         let Rotate { changing, remote, output } = match self {
             Self::Generate => return print(config::Keyring::new_key().reveal()),
-            Self::Rotate(rotate) => rotate,
+            Self::Rotate(rotate) => *rotate,
         };
         changing.make(&remote, Ask::new(Method::POST, &["keys", "rotate"]), &output).await
     }

@@ -8,6 +8,7 @@ mod call;
 mod definitions;
 mod endpoint;
 mod events;
+mod jobs;
 mod kinds;
 mod openapi;
 mod packages;

@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use sdk::engine::Engine;
-use sdk::{Caller, Cid, Context, Error, ErrorKind, HttpHead, Origin, Result, Security};
+use sdk::{Admitted, Cid, Context, Error, ErrorKind, HttpHead, Origin, Result, Security, Visit};
 use tokio::time::Instant;
 
 use crate::app::App;
@@ -79,6 +79,13 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
         Ok(Found::Route(matched)) => matched,
         Ok(Found::Options { allow }) => return options(&snapshot.routes, &head, cid, &allow),
         Err(error) => {
+            if error.kind() == ErrorKind::NotFound
+                && let Some(response) =
+                    Box::pin(super::zato::answer(&snapshot, &head, &mut body, cid, begun)).await
+            {
+                linger(app, body);
+                return response;
+            }
             app.metrics.unrouted.with_label_values(&[error.kind().status().as_str()]).inc();
             linger(app, body);
             return failure::render(Shape::Default, cid, &error);
@@ -87,7 +94,8 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
     head.params = params;
     let head = Arc::new(head);
 
-    let outcome = call(app, &snapshot, route, &head, &mut body, cid, begun).await;
+    let mut told = Vec::new();
+    let outcome = call(app, &snapshot, route, &head, &mut body, cid, begun, &mut told).await;
 
     route.running.meter.record(&outcome, begun.elapsed());
     if let Err(error) = &outcome {
@@ -98,7 +106,8 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
         linger(app, body);
     }
     // 7. Value or error, as this channel's callers understand it.
-    let response = route.channel.encode(&head, cid, outcome);
+    let mut response = route.channel.encode(&head, cid, outcome);
+    response.headers_mut().extend(told);
     if route.channel.compresses() { compression::apply(&head, response).await } else { response }
 }
 
@@ -111,6 +120,7 @@ async fn call(
     body: &mut Incoming,
     cid: Cid,
     begun: Instant,
+    told: &mut Vec<(HeaderName, HeaderValue)>,
 ) -> Result<sdk::Response> {
     let limits = route.channel.limits();
     let deadline = begun + limits.deadline;
@@ -130,9 +140,16 @@ async fn call(
     if let Some(admission) = admission {
         admission.from(address).await?;
     }
+    let engine: Arc<dyn Engine> = snapshot.clone();
     let caller = match &route.security {
         Ok(None) => None,
-        Ok(Some(security)) => Some(within(deadline, known(app, route, security, head)).await?),
+        Ok(Some(security)) => {
+            let visit = Visit { cid, deadline, engine: &engine };
+            let known = known(app, route, security, head, &visit);
+            let Admitted { caller, headers } = within(deadline, known).await?;
+            *told = headers;
+            Some(caller)
+        }
         Err(reason) => return Err(Error::unavailable(reason.clone())),
     };
     if let Some(admission) = admission {
@@ -146,7 +163,6 @@ async fn call(
     let request = route.channel.decode(head.clone(), raw, service.reads_json)?;
 
     // 6. The work: with a deadline, and with a guard against panics around it.
-    let engine: Arc<dyn Engine> = snapshot.clone();
     let channel = route.channel.info().clone();
     let ctx = Context::new(cid, caller, channel, deadline, service.name.clone(), engine);
     let ctx = ctx.with_origin(Origin::Outside(Some(address)));
@@ -164,7 +180,13 @@ fn refusal(kind: ErrorKind) -> Option<&'static str> {
 }
 
 /// Who calls. Whoever has been wrong too often is not believed for a while, and not told so.
-async fn known(app: &App, route: &Route, security: &Arc<dyn Security>, head: &HttpHead) -> Result<Caller> {
+async fn known(
+    app: &App,
+    route: &Route,
+    security: &Arc<dyn Security>,
+    head: &HttpHead,
+    visit: &Visit<'_>,
+) -> Result<Admitted> {
     let (name, address) = (route.channel.security().map_or("", config::Name::as_str), head.peer.ip());
     if app.lockout.locks(name, address)
         && let Some(refusal) = security.guess(head)
@@ -172,7 +194,7 @@ async fn known(app: &App, route: &Route, security: &Arc<dyn Security>, head: &Ht
         app.metrics.refused("locked-out"); // beside that it counts as unauthenticated, as the answer says
         return Err(refusal);
     }
-    let outcome = security.check(head).await;
+    let outcome = security.admit(head, visit).await;
     match &outcome {
         Ok(_) => app.lockout.right(name, address),
         Err(error) if error.kind() == ErrorKind::Unauthenticated && security.guess(head).is_some() => {
@@ -183,14 +205,14 @@ async fn known(app: &App, route: &Route, security: &Arc<dyn Security>, head: &Ht
     outcome
 }
 
-async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
     let late = |_| Error::new(ErrorKind::SlowRequest, "the request did not come in time");
     tokio::time::timeout_at(deadline, work).await.map_err(late)?
 }
 
 /// Reads a body. One that is too long is refused by its announced length before anything is read, and otherwise as
 /// soon as it passes the limit.
-async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes> {
+pub(super) async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes> {
     let announced = body.size_hint().lower();
     let too_large = || {
         let message = format!("the body is longer than the {limit} bytes that this channel accepts");

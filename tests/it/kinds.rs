@@ -245,7 +245,8 @@ async fn every_example_starts_or_says_why_not_and_nothing_panics() {
     node.apply(
         "security:
         - {name: clerk, type: basic, username: clerk, password: hush-hush}
-        - {name: partner, type: api-key, key: hush-hush}",
+        - {name: partner, type: api-key, key: hush-hush}
+connections: [{name: my.vault, type: vault, url: 'http://127.0.0.1:9/'}]",
     )
     .await;
     for kind in KINDS {

@@ -15,3 +15,4 @@ pub mod proxy;
 pub mod recorder;
 pub mod services;
 pub mod tokens;
+pub mod vault;

@@ -93,7 +93,7 @@ fn arrows_point_down() {
 /// A framework is known where it has its place, and nowhere else.
 #[test]
 fn frameworks_stay_home() {
-    let homes: [(&str, &[&str]); 11] = [
+    let homes: [(&str, &[&str]); 13] = [
         ("warp::", &["src/http/", "src/app.rs"]),
         ("hyper::", &["src/http/"]),
         (
@@ -114,6 +114,8 @@ fn frameworks_stay_home() {
         ("jsonwebtoken::", &["actors/src/security/jwt/", "actors/src/security/bearer/"]),
         ("x509_parser::", &["actors/src/security/mtls.rs"]),
         ("suppaftp::", &["actors/src/connection/ftp"]),
+        ("vaultrs::", &["actors/src/connection/vault"]),
+        ("rustify::", &["actors/src/connection/vault"]),
         ("libunftp::", &["src/demo.rs"]),
         ("Caller::vouch", &["actors/src/security/", "sdk/src/security.rs"]),
     ];

@@ -296,6 +296,10 @@ impl Kind for HttpKind {
         needs.collect()
     }
 
+    fn offers(_: &Params) -> Option<Vec<&'static str>> {
+        Some(Vec::new())
+    }
+
     async fn start(params: Params, start: Start) -> Result<Part> {
         let credentials = match &params.security {
             Some(name) => Some(credentials(&security(name), &start)?),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use config::{DefId, Family, Fault, Name, Need, Want};
 use schemars::JsonSchema;
-use sdk::{Caller, Error, ErrorKind, HttpHead, Result, Security};
+use sdk::{Admitted, Caller, Error, ErrorKind, HttpHead, Result, Security, Visit};
 use serde::{Deserialize, Serialize};
 
 use crate::kind::{Kind, Start};
@@ -117,6 +117,17 @@ impl Security for Group {
         for member in &self.members {
             match member.check(head).await {
                 Ok(caller) => return Ok(caller),
+                Err(error) => refusals.push(error),
+            }
+        }
+        Err(self.refusal(head, refusals))
+    }
+
+    async fn admit(&self, head: &HttpHead, visit: &Visit<'_>) -> Result<Admitted> {
+        let mut refusals = Vec::new();
+        for member in &self.members {
+            match member.admit(head, visit).await {
+                Ok(admitted) => return Ok(admitted),
                 Err(error) => refusals.push(error),
             }
         }

@@ -126,7 +126,7 @@ pub struct Wanted {
 #[sdk::service(name = "zeugma.jwt.create-token", namespace = "zeugma.jwt")]
 pub async fn create_token(ctx: &Context, input: Wanted) -> Result<Token> {
     let channel = ctx.channel();
-    let admin = &*channel.name == "admin" && &*channel.r#type == "invoke";
+    let admin = &*channel.name == "admin" && channel.r#type == "invoke";
     if !admin && !ctx.caller().is_some_and(|caller| caller.has(CREATE_TOKENS)) {
         return Err(Error::forbidden(format!("only callers with the role {CREATE_TOKENS} may do this")));
     }

@@ -3,6 +3,7 @@
 mod file;
 mod journal;
 mod sessions;
+mod slots;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use super::{Change, CommitError, Entry, Health, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::journal::Journal;
+use crate::lease;
 use crate::name::Revision;
 use crate::sessions::Sessions;
 
@@ -44,6 +46,8 @@ struct Inner {
     /// once a write has failed.
     file: RwLock<Option<File>>,
     unreadable: Mutex<BTreeSet<String>>,
+    /// Of the one node: they end with it.
+    leases: lease::Memory,
 }
 
 impl Embedded {
@@ -58,6 +62,7 @@ impl Embedded {
         let journal = FileJournal::open(folder, clock.clone())?;
         Ok(Self(Arc::new(Inner {
             folder: folder.into(),
+            leases: lease::Memory::new(clock.clone()),
             clock,
             sessions,
             journal,
@@ -107,6 +112,23 @@ impl Inner {
         drop(unreadable);
         self.publish(after.clone());
         Ok(after)
+    }
+
+    /// Works on the file; opens it anew first if the disk has failed, and forgets it if it fails now.
+    fn with_file<T>(&self, work: impl FnOnce(&File) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let lost = self.file.read().unwrap_or_else(PoisonError::into_inner).is_none();
+        if lost {
+            self.reopen()?;
+        }
+        let outcome = match self.file.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(file) => work(file),
+            None => Err(StoreError::Unavailable("the store is closed".into())),
+        };
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, "what is kept of jobs cannot be written; opening the store again");
+            self.reopen()?;
+        }
+        outcome
     }
 
     /// Opens the file anew and takes over what it holds.

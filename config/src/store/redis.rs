@@ -30,6 +30,7 @@ mod members;
 mod replica;
 mod scripts;
 mod sessions;
+mod slots;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use http::Method;
 use super::definitions::{self, YAML, changes};
 use super::endpoint::{Endpoint, on};
 use super::shapes::{Alive, Bundle, Deployed, Format, Rollback, Started, Written};
-use super::{audit, events, kinds, packages, pages, runtime, services, store};
+use super::{audit, events, jobs, kinds, packages, pages, runtime, services, store};
 
 const JSON: &[&str] = &["application/json"];
 const JSON_OR_PYTHON: &[&str] = &["application/json", "text/x-python"];
@@ -106,6 +106,27 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
         on(delete, "/api/v1/packages/{file}", "undeployPackage")
             .queries(changes)
             .json("Undeploys a package whose services nothing refers to.", packages::delete),
+
+        get("/api/v1/jobs", "listJobs")
+            .json("The jobs, with their next slots.", jobs::list),
+        get("/api/v1/jobs/{name}", "getJob")
+            .json("A job.", jobs::show),
+        get("/api/v1/jobs/{name}/preview", "previewJob")
+            .query::<usize>("n", "How many slots: 10 if left out, 1000 at most.")
+            .json("The next slots of a job, with what a time zone makes of them.", jobs::preview),
+        get("/api/v1/jobs/{name}/history", "jobHistory")
+            .query::<usize>("limit", "How many: 20 if left out; 100 are kept.")
+            .json("What became of the newest slots of a job, newest first.", jobs::history),
+        post("/api/v1/jobs/{name}/run", "runJob")
+            .json("Fires a job now, and does not wait for the end.", jobs::run),
+        post("/api/v1/jobs/{name}/activate", "activateJob")
+            .query::<Span>("wait", "How long to wait until every node serves it; 10s if left out.")
+            .query::<String>("reason", "Why, for the history.")
+            .json("Switches a job on. One that has run out begins another turn.", jobs::activate),
+        post("/api/v1/jobs/{name}/deactivate", "deactivateJob")
+            .query::<Span>("wait", "How long to wait until every node serves it; 10s if left out.")
+            .query::<String>("reason", "Why, for the history.")
+            .json("Switches a job off.", jobs::deactivate),
 
         get("/api/v1/services", "listServices")
             .json("The services that run.", services::list),

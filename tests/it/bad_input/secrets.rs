@@ -74,6 +74,9 @@ fn definitions(kind: &dyn AnyKind, registry: &Registry, secrets: &mut Secrets) -
                 grant.insert("client_id".into(), "us".into());
             }
             params.remove("security");
+            if pointer.0 == ["secret_id"] {
+                params.insert("role_id".into(), "a role".into()); // one is of no use without the other
+            }
             let name = what.replace(['.', ' ', '*'], "-");
             let tag: config::KindTag = kind.tag().parse().expect("a tag");
             let id = config::DefId::new(tag.family, name.parse().expect("a name"));

@@ -1,11 +1,12 @@
 //! Services compiled into test nodes, each for one behaviour.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use zeugma::{Context, Error, Request, Response, Result, Service};
+use zeugma::{Context, Error, Request, Response, Result, Service, Vault};
 
 /// All of them.
 pub static ALL: &[&dyn Service] = &[
@@ -19,6 +20,13 @@ pub static ALL: &[&dyn Service] = &[
     &counts,
     &large,
     &who,
+    &notes,
+    &slow_note,
+    &fails_twice,
+    &has_role,
+    &relays,
+    &picks_a_method,
+    &reads_a_secret,
     &fetches,
 ];
 
@@ -122,4 +130,85 @@ pub async fn fetches(ctx: &Context) -> Result<Response> {
 #[zeugma::service]
 pub async fn who(ctx: &Context) -> Result<Response> {
     Ok(Response::new(ctx.caller().map_or("nobody", |caller| caller.name()).to_owned()))
+}
+
+static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// What `notes` and its like were called with, by whom, if the text has this word.
+pub fn noted(word: &str) -> Vec<String> {
+    NOTES.lock().expect("no panic").iter().filter(|note| note.contains(word)).cloned().collect()
+}
+
+fn note(ctx: &Context, request: &Request) {
+    let (channel, text) = (ctx.channel(), String::from_utf8_lossy(&request.raw).into_owned());
+    let (kind, job) = (channel.r#type, channel.job.unwrap_or("-"));
+    NOTES.lock().expect("no panic").push(format!("{} {kind} {job} {} {text}", channel.name, ctx.cid()));
+}
+
+/// Writes down what it is called with.
+#[zeugma::service]
+pub async fn notes(ctx: &Context, request: Request) -> Result<()> {
+    note(ctx, &request);
+    Ok(())
+}
+
+/// Writes down what it is called with, and takes half a second.
+#[zeugma::service]
+pub async fn slow_note(ctx: &Context, request: Request) -> Result<()> {
+    note(ctx, &request);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok(())
+}
+
+/// Fails twice for each cid, and then does not.
+#[zeugma::service]
+pub async fn fails_twice(ctx: &Context, request: Request) -> Result<()> {
+    note(ctx, &request);
+    match noted(ctx.cid().as_str()).len() {
+        ..=2 => Err(Error::upstream("not yet")),
+        _ => Ok(()),
+    }
+}
+
+/// Says whether the caller has the role that the body names.
+#[zeugma::service]
+pub async fn has_role(ctx: &Context, request: Request) -> Result<Response> {
+    let role = String::from_utf8_lossy(&request.raw).into_owned();
+    Ok(Response::new(ctx.caller().is_some_and(|caller| caller.has(&role)).to_string()))
+}
+
+/// Picks the method of Vault that the header `X-Method` names; what is in `X-Key` is to be looked at as a token.
+#[zeugma::service]
+pub async fn picks_a_method(_ctx: &Context, request: Request) -> Result<Response> {
+    let question = request.payload()?;
+    let environ = &question["environ"];
+    let key = environ["HTTP_X_KEY"].as_str().map(|key| serde_json::json!({"X-Zato-Vault-Token": key}));
+    Response::json(&serde_json::json!({"method": environ["HTTP_X_METHOD"], "headers": key}))
+}
+
+/// Writes a secret with the connection `my.vault`, reads it again, and does what else a connection to Vault can do.
+#[zeugma::service]
+pub async fn reads_a_secret(ctx: &Context, request: Request) -> Result<Response> {
+    let path = String::from_utf8_lossy(&request.raw).into_owned();
+    let fields = serde_json::Map::from_iter([("a".to_owned(), "one".into()), ("b".to_owned(), 2.into())]);
+    let vault: Vault = ctx.connection("my.vault")?;
+    vault.ping().await?;
+    vault.write(&path, fields).await?;
+    let read = vault.read(&path).await?;
+    let field = vault.field(&path, "a").await?;
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    let listed = vault.list(folder).await?.iter().any(|listed| listed == name);
+    let raw = vault.request(http::Method::GET, "sys/seal-status", None).await?;
+    vault.delete(&path).await?;
+    let gone = vault.read(&path).await.is_err_and(|e| e.kind() == zeugma::ErrorKind::NotFound);
+    Response::json(&serde_json::json!({
+        "read": read, "field": field, "listed": listed, "raw": raw["sealed"], "gone": gone,
+    }))
+}
+
+/// Sends a request with the connection `other`, and answers the status.
+#[zeugma::service]
+pub async fn relays(ctx: &Context) -> Result<Response> {
+    let answer = ctx.connection::<zeugma::Http>("other")?.get().send().await?;
+    Ok(Response::new(answer.status.to_string()))
 }

@@ -7,12 +7,13 @@ use std::collections::HashSet;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::sessions::{Memory, Sessions};
