@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::python::{Runtime, RuntimeSettings};
 use actors::supervisor::Supervisor;
 use actors::{AnyKind, Live, Reconciler, Registry};
 use cluster::Board;
@@ -114,11 +115,15 @@ impl Node {
             None => None,
         };
         let management = Management::default();
-        let registry = management.registry(extras.kinds, extras.services);
-        let registry = Arc::new(registry.map_err(|e| setup("services", &e))?);
-        let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let tasks = Tasks::default();
-        let live = Live::new(tasks.clone(), clock.clone());
+        let registry = management.registry(extras.kinds, extras.services);
+        let registry = registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+        let registry = Arc::new(registry);
+        let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
+        let mut live = Live::new(tasks.clone(), clock.clone());
+        if let Some(redis) = &redis {
+            live = live.with_caches(redis.clone());
+        }
         let board = Arc::new(Board::default());
         let definitions = Definitions { store: store.clone(), registry: registry.clone(), keyring, board };
         let managed = management.begin(&definitions);
@@ -222,6 +227,21 @@ impl App {
         }
         Err(Error::internal(format!("what is stored (revision {revision}) is not served after {limit:?}")))
     }
+}
+
+/// What runs packages of Python. It starts nothing before there is one.
+fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    Runtime::new(RuntimeSettings {
+        python: settings.python.clone(),
+        data: settings.data.clone(),
+        workers: settings.python_workers.map_or_else(cores, |workers| workers.get().into()),
+        threads: settings.python_threads.get().into(),
+        memory: settings.python_memory.get(),
+        node: settings.node.clone(),
+        cluster: settings.cluster.clone(),
+        tasks: tasks.clone(),
+    })
 }
 
 /// Reads the admin token; makes one, readable by its owner only, if there is none.

@@ -8,6 +8,7 @@ mod change;
 mod check;
 mod completions;
 mod definitions;
+mod deploy;
 mod dev_cluster;
 mod exit;
 mod export;
@@ -18,6 +19,7 @@ mod kinds;
 mod migrate;
 mod nodes;
 mod output;
+mod package;
 mod password;
 mod service;
 mod start;
@@ -65,6 +67,13 @@ enum Command {
     History(history::History),
     /// Makes everything as it was at an earlier revision
     Rollback(history::Rollback),
+    /// Deploys files with services in them, on every node
+    Deploy(deploy::Deploy),
+    /// Takes a package and its services away
+    Undeploy(deploy::Undeploy),
+    /// Shows what is deployed, and goes back to what was
+    #[command(subcommand)]
+    Package(package::Packages),
     /// Calls a service
     Invoke(invoke::Invoke),
     /// Shows services
@@ -133,6 +142,9 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Delete(delete) => once(delete.run()),
         Command::History(history) => once(history.run()),
         Command::Rollback(rollback) => once(rollback.run()),
+        Command::Deploy(deploy) => once(deploy.run()),
+        Command::Undeploy(undeploy) => once(undeploy.run()),
+        Command::Package(packages) => once(packages.run()),
         Command::Invoke(invoke) => once(invoke.run()),
         Command::Service(services) => once(services.run()),
         Command::Status(status) => once(status.run()),

@@ -2,7 +2,10 @@
 
 mod diff;
 mod error;
+mod inspect;
+mod over;
 mod prepare;
+mod read;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -23,7 +26,7 @@ use tokio::time::Instant;
 
 pub use self::diff::{Changed, Field, What};
 pub use self::error::Refused;
-use self::prepare::{Prepared, Wish};
+use self::prepare::{Found, Prepared, Wish};
 
 /// How often a change is checked and tried anew because somebody else was faster.
 const ATTEMPTS: usize = 30;
@@ -126,15 +129,31 @@ impl Definitions {
         options: Options,
         note: Note,
     ) -> Result<Outcome, Refused> {
-        let Bundle { drafts, faults } = bundle.into();
+        self.replace(bundle, &BTreeSet::new(), options, note).await
+    }
+
+    /// The same, and deletes those of `gone` that are there, in the same revision.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn replace(
+        &self,
+        bundle: impl Into<Bundle>,
+        gone: &BTreeSet<DefId>,
+        options: Options,
+        note: Note,
+    ) -> Result<Outcome, Refused> {
+        let Bundle { drafts, mut faults } = bundle.into();
+        let found = self.inspect(&drafts, &mut faults).await?;
         let kept: BTreeSet<&DefId> = drafts.iter().map(|draft| &draft.id).collect();
         let wish = |current: &Catalog| {
-            let mut delete = BTreeSet::new();
+            let mut delete: BTreeSet<DefId> =
+                gone.iter().filter(|id| current.get(id).is_some()).cloned().collect();
             if options.prune {
                 delete.extend(current.definitions.keys().cloned());
                 delete.retain(|id| !kept.contains(id));
             }
-            Ok(Wish { drafts: drafts.clone(), delete, faults: faults.clone() })
+            Ok(Wish { drafts: drafts.clone(), delete, faults: faults.clone(), found: found.clone() })
         };
         self.change(&options, note, wish).await
     }
@@ -163,18 +182,48 @@ impl Definitions {
         note: Note,
     ) -> Result<Outcome, Refused> {
         let then = self.store.load_at(revision).await?;
+        self.back(&then, true, options, note).await
+    }
+
+    /// The same with one definition: the others stay as they are.
+    ///
+    /// # Errors
+    /// If it was not there then; as [`Self::rollback`].
+    pub async fn rollback_one(
+        &self,
+        id: &DefId,
+        revision: Revision,
+        options: Options,
+        note: Note,
+    ) -> Result<Outcome, Refused> {
+        let mut then = self.store.load_at(revision).await?;
+        self.stored(&then, id)?;
+        then.definitions.retain(|other, _| other == id);
+        self.back(&then, false, options, note).await
+    }
+
+    /// Makes definitions what they were; those that were not there are deleted, if `all` says so.
+    async fn back(
+        &self,
+        then: &Catalog,
+        all: bool,
+        options: Options,
+        note: Note,
+    ) -> Result<Outcome, Refused> {
+        let revision = then.revision;
         let place = Place { source: Some(format!("revision {revision}")), position: None };
         let wish = |current: &Catalog| {
             let same = |d: &Definition| current.get(&d.id).is_some_and(|now| now.same_as(d));
-            let mut drafts = Vec::new();
+            let (mut drafts, mut found) = (Vec::new(), Found::new());
             for definition in then.definitions.values().filter(|d| !same(d)) {
                 let params = self.keyring.open(&definition.params)?;
                 let (id, kind, enabled) =
                     (definition.id.clone(), definition.kind.clone(), definition.enabled);
+                found.insert(id.clone(), Some(inspect::held(definition)));
                 drafts.push(Draft { id, kind, enabled, params, place: place.clone() });
             }
-            let gone = current.definitions.keys().filter(|id| then.get(id).is_none());
-            Ok(Wish { drafts, delete: gone.cloned().collect(), faults: Vec::new() })
+            let gone = current.definitions.keys().filter(|id| all && then.get(id).is_none());
+            Ok(Wish { drafts, delete: gone.cloned().collect(), faults: Vec::new(), found })
         };
         self.change(&options, note, wish).await
     }
@@ -253,94 +302,17 @@ impl Definitions {
         }
     }
 
-    /// The definitions of a family, or all, at which revision.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    pub async fn list(&self, family: Option<Family>) -> Result<(Revision, Vec<View>), Refused> {
-        let current = self.store.load().await?;
-        let mut views: Vec<View> = current
-            .definitions
-            .values()
-            .filter(|d| family.is_none_or(|family| d.id.family == family))
-            .map(|d| view(d, BTreeSet::new()))
-            .collect();
-        let mut at = std::collections::HashMap::new();
-        for (index, view) in views.iter().enumerate() {
-            at.insert(view.id.clone(), index);
-        }
-        for definition in current.definitions.values() {
-            for needed in definition.needs.iter().filter_map(|id| at.get(id)) {
-                views[*needed].needed_by.insert(definition.id.clone());
-            }
-        }
-        Ok((current.revision, views))
-    }
-
-    /// One definition, at which revision.
-    ///
-    /// # Errors
-    /// If it is not there; if the store does not answer.
-    pub async fn get(&self, id: &DefId) -> Result<(Revision, View), Refused> {
-        let current = self.store.load().await?;
-        let definition = self.stored(&current, id)?;
-        let needing = current.definitions.values().filter(|d| d.needs.contains(id)).map(|d| d.id.clone());
-        Ok((current.revision, view(definition, needing.collect())))
-    }
-
-    /// The definitions of a family, or all, as [`config::bundle::write_yaml`] takes them; with their secrets in clear
-    /// if `reveal` says so.
-    ///
-    /// # Errors
-    /// If the store does not answer; if a secret that is asked for cannot be opened.
-    pub async fn export(
+    pub(crate) fn stored<'c>(
         &self,
-        family: Option<Family>,
-        reveal: bool,
-    ) -> Result<Vec<(Family, Map<String, Value>)>, Refused> {
-        let current = self.store.load().await?;
-        let wanted = current.definitions.values().filter(|d| family.is_none_or(|f| d.id.family == f));
-        let written = |d: &Arc<Definition>| {
-            let written = if reveal { d.written(self.keyring.open(&d.params)?.0) } else { d.masked() };
-            Ok((d.id.family, written))
-        };
-        wanted.map(written).collect()
-    }
-
-    /// The newest `limit` revisions before `before`, or of all; newest first.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    pub async fn history(&self, before: Option<Revision>, limit: usize) -> Result<Vec<Event>, Refused> {
-        let entries = self.store.history(before, limit).await?;
-        let event = |entry: config::store::Entry| Event {
-            revision: entry.revision,
-            at: entry.at,
-            author: entry.note.author,
-            reason: entry.note.reason,
-            changes: entry
-                .ops
-                .iter()
-                .filter_map(|op| Changed::between(op.before.as_ref(), op.after.as_ref(), &self.keyring))
-                .collect(),
-        };
-        Ok(entries.into_iter().map(event).collect())
-    }
-
-    fn stored<'c>(&self, current: &'c Catalog, id: &DefId) -> Result<&'c Arc<Definition>, Refused> {
-        current.get(id).ok_or_else(|| Refused::NotFound {
-            id: id.clone(),
-            compiled_in: config::Rules::implicit(&*self.registry).contains(id),
+        current: &'c Catalog,
+        id: &DefId,
+    ) -> Result<&'c Arc<Definition>, Refused> {
+        current.get(id).ok_or_else(|| {
+            let wanted = self.registry.with_implicit(current);
+            let package =
+                wanted.get(id).and_then(|d| d.needs.iter().find(|n| n.family == Family::Package).cloned());
+            let compiled_in = package.is_none() && wanted.get(id).is_some();
+            Refused::NotFound { id: id.clone(), compiled_in, package }
         })
-    }
-}
-
-fn view(definition: &Definition, needed_by: BTreeSet<DefId>) -> View {
-    View {
-        id: definition.id.clone(),
-        definition: definition.masked(),
-        changed_at: definition.changed_at,
-        needs: definition.needs.clone(),
-        needed_by,
     }
 }

@@ -6,22 +6,29 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use actors::Live;
 use actors::supervisor::Supervisor;
 use actors::worker::Verb;
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cluster::pulse::{Beat, Pulse};
 use cluster::{
-    Dispatch, Errands, Failure, Identity, Incarnation, LinkSettings, Links, PeerState, RactorLinks, Transport,
+    Dispatch, Errands, Failure, Identity, Incarnation, Invoked, LinkSettings, Links, PeerState, RactorLinks,
+    Transport,
 };
 use config::members::{Load, Membership};
 use config::settings::{ClusterTls, Settings};
 use config::store::redis::Redis;
 use config::{DefId, Revision, Secret, Store as _};
+use http::HeaderValue;
 use sdk::task::{Endless, Tasks};
+use sdk::{ChannelInfo, Context, Request};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::app::App;
 
@@ -152,7 +159,7 @@ impl Cluster {
         }
         let links = Arc::new(RactorLinks::start(with).await.map_err(|e| e.to_string())?);
         let (supervisor, redis, tasks) = (app.supervisor.clone(), self.redis.clone(), app.tasks.clone());
-        let errands = Arc::new(Here { supervisor, redis, tasks });
+        let errands = Arc::new(Here { supervisor, live: app.live.clone(), redis, tasks });
         let dispatch = Dispatch::open(node, links.clone(), errands);
         Ok(Joined { incarnation, links, dispatch })
     }
@@ -170,6 +177,9 @@ fn identity(files: &ClusterTls) -> Result<Identity, String> {
 
 /// Where other nodes reach this one. Who listens everywhere says the address that leads to Redis.
 fn advertised(listening: SocketAddr, settings: &Settings) -> String {
+    if let Some(address) = settings.cluster_advertise {
+        return address.to_string();
+    }
     if !listening.ip().is_unspecified() {
         return listening.to_string();
     }
@@ -186,6 +196,7 @@ fn advertised(listening: SocketAddr, settings: &Settings) -> String {
 /// Does errands on this node.
 struct Here {
     supervisor: Supervisor,
+    live: Live,
     redis: Arc<Redis>,
     tasks: Tasks,
 }
@@ -199,6 +210,26 @@ impl Errands for Here {
         let told = self.supervisor.tell(id, verb, limit).await;
         let report = told.map_err(|error| Failure::new(error.kind().as_str(), error.to_string()))?;
         serde_json::to_value(report).map_err(|error| Failure::new("internal", error.to_string()))
+    }
+
+    async fn invoke(&self, service: &str, body: &str, cid: &str, limit: Duration) -> Result<Value, Failure> {
+        let failed = |error: sdk::Error| Failure::new(error.kind().as_str(), error.message());
+        let wrong = |error: &dyn std::fmt::Display| Failure::new("invalid", error.to_string());
+        let body = STANDARD.decode(body).map_err(|error| wrong(&error))?;
+        let cid = cid.parse().map_err(|error: sdk::Error| wrong(&error))?;
+        let snapshot = self.live.now();
+        let bound = snapshot.service(service).map_err(failed)?;
+        let channel = ChannelInfo::new("admin", "invoke");
+        let ctx =
+            Context::new(cid, None, channel, Instant::now() + limit, bound.name.clone(), snapshot.clone());
+        let response = bound.call(&ctx, Request::new(body)).await.map_err(failed)?;
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let invoked = Invoked {
+            status: response.status.as_u16(),
+            headers: response.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            body: STANDARD.encode(&response.body),
+        };
+        serde_json::to_value(invoked).map_err(|error| Failure::new("internal", error.to_string()))
     }
 
     fn nudge(&self, revision: Revision) {

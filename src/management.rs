@@ -1,5 +1,7 @@
 //! The management services: what is wanted, changed by services instead of by people. `zeugma.<family>.<verb>` for
-//! security, channels and connections; whoever may call them is up to the channel that they are mounted on.
+//! security, channels, connections and packages; whoever may call them is up to the channel that they are mounted on.
+
+mod upload;
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -18,7 +20,7 @@ use crate::definitions::{Definitions, Options, Outcome, Refused, WAIT};
 use crate::http::admin::shapes::{Listing, Single};
 
 /// The families that have management services.
-const FAMILIES: [Family; 3] = [Family::Security, Family::Channel, Family::Connection];
+const FAMILIES: [Family; 4] = [Family::Security, Family::Channel, Family::Connection, Family::Package];
 /// How often a change is tried anew because somebody else was faster.
 const ATTEMPTS: usize = 10;
 /// What is left of the caller's time to answer when the wait for the receipt is over.
@@ -43,7 +45,8 @@ impl Management {
         let managing = FAMILIES.into_iter().flat_map(|family| {
             verbs.map(|verb| Arc::new(Managing { of: self.clone(), family, verb }) as Arc<dyn Service>)
         });
-        Registry::new(kinds, services)?.with(managing)
+        let upload = Arc::new(upload::UploadPackage(self.clone())) as Arc<dyn Service>;
+        Registry::new(kinds, services)?.with(managing.chain([upload]))
     }
 
     /// From now on the services work, as long as somebody holds what this returns.
@@ -52,6 +55,13 @@ impl Management {
         // A node begins once; if it did twice, the first would go on.
         drop(self.0.set(Arc::downgrade(&definitions)));
         definitions
+    }
+}
+
+impl Management {
+    fn definitions(&self) -> Result<Arc<Definitions>> {
+        let definitions = self.0.get().and_then(Weak::upgrade);
+        definitions.ok_or_else(|| Error::unavailable("the node starts, or stops"))
     }
 }
 
@@ -146,8 +156,7 @@ impl Service for Managing {
     }
 
     async fn call(&self, ctx: &Context, request: Request) -> Result<Response> {
-        let definitions = self.of.0.get().and_then(Weak::upgrade);
-        let definitions = definitions.ok_or_else(|| Error::unavailable("the node starts, or stops"))?;
+        let definitions = self.of.definitions()?;
         match self.verb {
             Verb::List => {
                 let Which { r#type } = Decoder::new().decode(&request)?;

@@ -40,7 +40,12 @@ fn own(app: &App) -> NodeInfo {
         alive: true,
         version: env!("CARGO_PKG_VERSION").into(),
         revision: snapshot.revision,
-        faults: snapshot.faults.values().cloned().collect(),
+        faults: app
+            .definitions
+            .board
+            .served(&app.settings.node)
+            .map(|served| served.faults)
+            .unwrap_or_default(),
         incarnation: cluster.and_then(|cluster| cluster.incarnation()),
         address: None,
         seen_ms: None,

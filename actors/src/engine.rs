@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use config::Family;
 use futures_util::FutureExt as _;
+use sdk::cache::Caching;
 use sdk::call::Call;
 use sdk::engine::Engine;
 use sdk::{ChannelInfo, Cid, Context, Error, Issuer, Request, Response, Result, Security, Service};
@@ -111,6 +112,10 @@ impl Engine for Snapshot {
         let mut issuers: Vec<_> = self.parts.values().filter_map(issuer).collect();
         issuers.sort_by(|a, b| a.name().cmp(b.name()));
         issuers
+    }
+
+    fn caching(&self) -> Result<Arc<dyn Caching>> {
+        Ok(self.caching.clone())
     }
 
     fn now(&self) -> DateTime<Utc> {

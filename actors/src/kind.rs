@@ -19,6 +19,8 @@ use crate::gate::Gate;
 use crate::health::Health;
 use crate::meter::Meter;
 use crate::part::{KEEP_SECRETS, Part};
+use crate::python::Runtime;
+use crate::registry::Registry;
 use crate::running::{Parts, Running};
 
 /// One kind of definition: its parameters, their rules, and how it starts. One file, one registry line.
@@ -58,6 +60,19 @@ pub trait Kind: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What a definition holds alone that only a look into it shows, such as the services in files. The node that takes
+    /// a change asks this, once and before it commits; the others start from the answer.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; places are names of parameters.
+    async fn inspect(
+        _id: &DefId,
+        _params: Self::Params,
+        _registry: &Registry,
+    ) -> Result<Vec<Claim>, Vec<Fault>> {
+        Ok(Vec::new())
+    }
+
     /// Starts a part. What it needs is running already.
     async fn start(params: Self::Params, start: Start) -> Result<Part>;
 }
@@ -79,6 +94,8 @@ pub struct Start {
     /// Who has logged in.
     pub sessions: Arc<dyn Sessions>,
     pub(crate) keyring: Keyring,
+    /// What runs Python; none on a node that runs no packages, such as one that only checks.
+    pub python: Option<Arc<Runtime>>,
     pub(crate) parts: Arc<Parts>,
     pub(crate) services: Arc<crate::registry::Services>,
 }
@@ -119,6 +136,16 @@ pub trait AnyKind: Send + Sync + 'static {
     fn example(&self) -> Map<String, Value>;
     /// Checks parameters and says what they refer to.
     fn check(&self, params: &Clear) -> Checked;
+    /// What parameters that are right bring along. See [`Kind::inspect`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    async fn inspect(
+        &self,
+        id: &DefId,
+        params: &Clear,
+        registry: &Registry,
+    ) -> Result<Vec<Claim>, Vec<Fault>>;
     /// Starts a part.
     async fn start(&self, params: Clear, start: Start) -> Result<Part>;
 }
@@ -174,6 +201,18 @@ impl<K: Kind> AnyKind for K {
         }));
         checked.faults.extend(references.faults);
         checked
+    }
+
+    async fn inspect(
+        &self,
+        id: &DefId,
+        params: &Clear,
+        registry: &Registry,
+    ) -> Result<Vec<Claim>, Vec<Fault>> {
+        match serde_json::from_value(Value::Object(params.0.clone())) {
+            Ok(params) => K::inspect(id, params, registry).await,
+            Err(_) => Ok(Vec::new()), // the check has more to say about that
+        }
     }
 
     async fn start(&self, params: Clear, start: Start) -> Result<Part> {

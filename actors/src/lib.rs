@@ -7,6 +7,7 @@ extern crate sdk as zeugma;
 
 pub mod authority;
 pub mod backoff;
+mod cache;
 pub mod channel;
 pub mod check;
 pub mod connection;
@@ -17,7 +18,9 @@ pub mod keeper;
 pub mod kind;
 pub mod line;
 pub mod meter;
+pub mod package;
 pub mod part;
+pub mod python;
 pub mod reconcile;
 pub mod references;
 pub mod registry;

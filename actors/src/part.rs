@@ -26,6 +26,27 @@ pub enum Part {
     Security(Guard),
     /// A service.
     Service(Arc<dyn Service>),
+    /// Files that services are in.
+    Package(Arc<dyn Package>),
+}
+
+/// A package that runs: what its services run in.
+#[async_trait]
+pub trait Package: Send + Sync + 'static {
+    /// The names of its services.
+    fn services(&self) -> Vec<String>;
+
+    /// One of them.
+    fn service(&self, name: &str) -> Option<Arc<dyn Service>>;
+
+    /// What is known of one of them beyond what every service says of itself: where it is written, and what it uses.
+    fn details(&self, name: &str) -> Option<serde_json::Value>;
+
+    /// What an operator wants to know, such as the state of each worker.
+    fn stats(&self) -> serde_json::Value;
+
+    /// Ends it: no call is running any more.
+    async fn close(&self);
 }
 
 /// What a security definition can do: its guard has the part `incoming`.
@@ -148,6 +169,7 @@ impl std::fmt::Debug for Part {
             Self::Connection(_) => "Connection",
             Self::Security(_) => "Security",
             Self::Service(_) => "Service",
+            Self::Package(_) => "Package",
         })
     }
 }

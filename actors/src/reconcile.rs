@@ -316,6 +316,7 @@ impl Reconciler {
             tasks: self.tasks.clone(),
             sessions: self.store.sessions(),
             keyring: self.keyring.clone(),
+            python: self.registry.python.clone(),
             parts,
             services: self.registry.services.clone(),
         };

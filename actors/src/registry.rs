@@ -11,8 +11,9 @@ use sdk::Service;
 use serde_json::Value;
 
 use crate::kind::{AnyKind, tag_of};
+use crate::python::Runtime;
 use crate::routes::Mount;
-use crate::{channel, check, connection, security, service};
+use crate::{channel, check, connection, package, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
@@ -26,7 +27,9 @@ pub static KINDS: &[&dyn AnyKind] = &[
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
     &connection::vault::VaultKind,
+    &package::python::PythonPackage,
     &service::native::Native,
+    &service::python::PythonService,
     &channel::rest::Rest,
 ];
 
@@ -51,8 +54,9 @@ pub struct Registry {
     kinds: BTreeMap<KindTag, &'static dyn AnyKind>,
     /// The compiled-in services.
     pub services: Arc<Services>,
+    /// What runs Python; none where nothing is to be run, such as in a check without a node.
+    pub python: Option<Arc<Runtime>>,
     implicit: BTreeMap<DefId, Arc<Definition>>,
-    implicit_ids: BTreeSet<DefId>,
     /// The channels where people log in for tokens, if there is a definition of those.
     log_in: Vec<Arc<Definition>>,
 }
@@ -64,9 +68,9 @@ impl Registry {
     /// If a service's name is no name, or comes twice.
     pub fn new(kinds: &[&'static dyn AnyKind], services: &[&'static dyn Service]) -> Result<Self, Fault> {
         let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
-        let (implicit, implicit_ids) = (BTreeMap::new(), BTreeSet::new());
+        let implicit = BTreeMap::new();
         let mut registry =
-            Self { kinds, services: Arc::default(), implicit, implicit_ids, log_in: Vec::new() };
+            Self { kinds, services: Arc::default(), python: None, implicit, log_in: Vec::new() };
         registry.log_in =
             service::jwt::channels().into_iter().map(log_in_channel).collect::<Result<_, _>>()?;
         registry.with(SERVICES.iter().chain(services).map(|service| service::native::compiled(*service)))
@@ -84,11 +88,16 @@ impl Registry {
                 return Err(Fault::new(format!("service/{name}"), "two compiled-in services have this name"));
             }
             let definition = native(name);
-            self.implicit_ids.insert(definition.id.clone());
             self.implicit.insert(definition.id.clone(), Arc::new(definition));
         }
         self.services = Arc::new(by_name);
         Ok(self)
+    }
+
+    /// The same with this to run Python.
+    pub fn with_python(mut self, runtime: Arc<Runtime>) -> Self {
+        self.python = Some(runtime);
+        self
     }
 
     /// All kinds, by tag.
@@ -114,9 +123,12 @@ impl Registry {
         self.kinds.get(tag).map(|kind| check::secrets(&kind.schema())).unwrap_or_default()
     }
 
-    /// What is wanted, with the compiled-in services that no definition speaks of.
+    /// What is wanted, with the services that no definition speaks of: those compiled in, and those of packages.
     pub fn with_implicit(&self, stored: &Catalog) -> Catalog {
         let mut wanted = stored.clone();
+        for definition in brought(stored) {
+            wanted.definitions.entry(definition.id.clone()).or_insert_with(|| Arc::new(definition));
+        }
         for (id, definition) in &self.implicit {
             wanted.definitions.entry(id.clone()).or_insert_with(|| definition.clone());
         }
@@ -153,6 +165,13 @@ fn log_in_channel((name, params): (&str, Value)) -> Result<Arc<Definition>, Faul
     }))
 }
 
+/// The services that packages bring along. Of two packages with one service, one is switched off: it comes last.
+fn brought(stored: &Catalog) -> impl Iterator<Item = Definition> {
+    let packages = || stored.definitions.values().filter(|d| d.id.family == Family::Package);
+    let (on, off) = (packages().filter(|d| d.enabled), packages().filter(|d| !d.enabled));
+    on.chain(off).flat_map(|package| service::python::services_of(package))
+}
+
 fn native(name: Name) -> Definition {
     Definition {
         id: DefId::new(Family::Service, name),
@@ -184,10 +203,12 @@ impl Rules for Registry {
         }
     }
 
-    fn implicit(&self) -> &BTreeSet<DefId> {
-        &self.implicit_ids
+    fn implicit(&self, catalog: &Catalog) -> BTreeSet<DefId> {
+        brought(catalog).map(|definition| definition.id).chain(self.implicit.keys().cloned()).collect()
     }
 
+    /// A service of a package must not hide one that is compiled in.
+    ///
     /// Two paths can conflict in a router though their texts differ. Each path is entered once for its host; a
     /// channel that shares it with others is entered with them.
     fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash> {
@@ -195,6 +216,18 @@ impl Rules for Registry {
         let mut entered: HashMap<(&str, &str), &DefId> = HashMap::new();
         let mut clashes = Vec::new();
         for (claim, id) in claims {
+            if let Some(name) = service::python::claimed(claim) {
+                if self.services.contains_key(&*service::canonical(name)) {
+                    let fault = Fault::new("", format!("a service {name:?} is compiled into the node"))
+                        .hint("give the class another name");
+                    clashes.push(Clash {
+                        id: (*id).clone(),
+                        about: About::Claim((*claim).to_owned()),
+                        fault,
+                    });
+                }
+                continue;
+            }
             let Some((host, pattern)) = Mount::pattern_of_claim(claim) else { continue };
             if entered.contains_key(&(host, pattern)) {
                 continue;

@@ -1,4 +1,4 @@
-//! Services: the kind that runs compiled-in ones, and those that come with the engine.
+//! Services: the kinds that run compiled-in ones and those of packages, and those that come with the engine.
 
 pub mod billing;
 pub mod echo;
@@ -7,6 +7,7 @@ pub mod input_logger;
 pub mod jwt;
 pub mod native;
 pub mod ping;
+pub mod python;
 pub mod raw_request_logger;
 
 use std::borrow::Cow;

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use config::cache::{Caches, Memory};
 use config::{Clock, DefId, Family, Fault, Name, Revision};
+use sdk::cache::Caching;
 use sdk::task::Tasks;
 use sdk::{Error, Result};
 use tokio::sync::Semaphore;
 
+use crate::cache::Kept;
 use crate::engine::{Bound, Route};
 use crate::part::{HttpChannel, Part};
 use crate::routes::Routes;
@@ -32,6 +35,7 @@ pub struct Snapshot {
     pub(crate) tasks: Tasks,
     pub(crate) background: Arc<Semaphore>,
     pub(crate) clock: Clock,
+    pub(crate) caching: Arc<dyn Caching>,
 }
 
 impl Snapshot {
@@ -45,6 +49,7 @@ impl Snapshot {
             faults: Arc::default(),
             tasks,
             background: Arc::new(Semaphore::new(MAX_BACKGROUND)),
+            caching: Arc::new(Kept(Arc::new(Memory::new(clock.clone())))),
             clock,
         }
     }
@@ -71,6 +76,7 @@ impl Snapshot {
             tasks: self.tasks.clone(),
             background: self.background.clone(),
             clock: self.clock.clone(),
+            caching: self.caching.clone(),
         }
     }
 
@@ -85,6 +91,7 @@ impl Snapshot {
             tasks: self.tasks.clone(),
             background: self.background.clone(),
             clock: self.clock.clone(),
+            caching: self.caching.clone(),
         }
     }
 
@@ -143,6 +150,14 @@ impl Live {
     /// Begins with nothing.
     pub fn new(tasks: Tasks, clock: Clock) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(Snapshot::empty(tasks, clock))))
+    }
+
+    /// The same with caches that are kept elsewhere than in this node's memory.
+    pub fn with_caches(self, caches: Arc<dyn Caches>) -> Self {
+        let now = self.now();
+        let faults = BTreeMap::clone(&now.faults);
+        self.replace(Snapshot { caching: Arc::new(Kept(caches)), ..now.with_faults(now.revision, faults) });
+        self
     }
 
     /// The snapshot of now, to be kept for a whole request.

@@ -161,8 +161,10 @@ impl Actor for Worker {
             WorkerMsg::Verb(verb, limit, reply) => answer(verb, limit, reply, state),
             WorkerMsg::Failed(error) => return Err(error.into()),
             WorkerMsg::Retire => {
-                if let Part::Connection(connection) = &state.part {
-                    connection.close().await;
+                match &state.part {
+                    Part::Connection(connection) => connection.close().await,
+                    Part::Package(package) => package.close().await,
+                    _ => {}
                 }
                 me.stop(None);
             }
@@ -209,6 +211,7 @@ fn answer(verb: Verb, limit: Duration, reply: RpcReplyPort<Result<Report>>, stat
         let down = health.down();
         let (up, more) = match &part {
             Part::Connection(connection) => (Some(down.is_none()), connection.stats()),
+            Part::Package(package) => (None, package.stats()),
             _ => (None, serde_json::Value::Null),
         };
         let error = down.map(|down| down.error.clone());

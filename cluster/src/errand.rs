@@ -34,6 +34,28 @@ pub enum Errand {
         /// How long it may take, in milliseconds.
         limit_ms: u64,
     },
+    /// A call of a service.
+    Invoke {
+        /// The service.
+        service: String,
+        /// Its input, in Base64: it may be any bytes.
+        body: String,
+        /// The correlation id.
+        cid: String,
+        /// How long it may run, in milliseconds.
+        limit_ms: u64,
+    },
+}
+
+/// What a service on another node answered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Invoked {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Vec<(String, String)>,
+    /// The body, in Base64.
+    pub body: String,
 }
 
 /// Does errands on this node.
@@ -47,6 +69,9 @@ pub trait Errands: Send + Sync {
         limit: Duration,
         key: Option<&str>,
     ) -> Result<Value, Failure>;
+
+    /// Calls a service; an [`Invoked`], or an error with the kind and the words that the service gave it.
+    async fn invoke(&self, service: &str, body: &str, cid: &str, limit: Duration) -> Result<Value, Failure>;
 
     /// A newer revision may exist. Must not wait.
     fn nudge(&self, revision: Revision);
@@ -190,6 +215,9 @@ async fn done(
         Errand::Verb { id, verb, limit_ms } => {
             errands.verb(id, verb, Duration::from_millis(*limit_ms), key).await
         }
+        Errand::Invoke { service, body, cid, limit_ms } => {
+            errands.invoke(service, body, cid, Duration::from_millis(*limit_ms)).await
+        }
     }
 }
 
@@ -258,6 +286,9 @@ mod tests {
                 "stats" => Ok(json!({"id": id, "limit": limit.as_millis() as u64, "key": key})),
                 _ => Err(Failure::new("not_found", format!("{id} does not run"))),
             }
+        }
+        async fn invoke(&self, _: &str, _: &str, _: &str, _: Duration) -> Result<Value, Failure> {
+            Err(Failure::new("not-found", "no service runs"))
         }
         fn nudge(&self, _: Revision) {}
     }

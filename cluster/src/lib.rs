@@ -8,7 +8,7 @@ pub mod link;
 pub mod pulse;
 pub mod receipt;
 
-pub use errand::{Dispatch, Errand, Errands, NodeAnswer, Outcome};
+pub use errand::{Dispatch, Errand, Errands, Invoked, NodeAnswer, Outcome};
 pub use link::ractor::RactorLinks;
 pub use link::settings::{Identity, Limits, LinkSettings, StartError, Transport};
 pub use link::{

@@ -1,7 +1,7 @@
 //! Receipts: which revision each node serves, with which faults, so that a writer can wait until all of them do.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use config::members::{Membership, Report};
@@ -54,8 +54,18 @@ pub struct Receipt {
 /// What the nodes have said last.
 pub struct Board {
     said: watch::Sender<BTreeMap<Name, Served>>,
+    faults: Mutex<BTreeMap<Name, Faults>>,
     /// Who is asked which nodes there are, and the name of this one.
     others: OnceLock<(Name, Arc<dyn Membership>)>,
+}
+
+/// What is wrong on a node.
+#[derive(Debug, Default)]
+struct Faults {
+    /// With definitions that are wanted.
+    wanted: Vec<Fault>,
+    /// With what was not taken.
+    aside: Vec<Fault>,
 }
 
 /// How long the membership may take to say who is there, when nobody gave it longer.
@@ -63,7 +73,8 @@ const LAST_LOOK: Duration = Duration::from_millis(250);
 
 impl Default for Board {
     fn default() -> Self {
-        Self { said: watch::Sender::new(BTreeMap::new()), others: OnceLock::new() }
+        let said = watch::Sender::new(BTreeMap::new());
+        Self { said, faults: Mutex::default(), others: OnceLock::new() }
     }
 }
 
@@ -82,12 +93,32 @@ impl Board {
 
     /// A node says what it serves. Saying the same revision again keeps the time.
     pub fn publish(&self, node: &Name, revision: Revision, faults: Vec<Fault>) {
+        let faults = self.all_faults(node, |all| all.wanted = faults);
         self.said.send_modify(|board| {
             let before = board.get(node).filter(|served| served.revision == revision);
             let at = before.map_or_else(Instant::now, |served| served.at);
             let trouble = board.get(node).and_then(|served| served.trouble.clone());
             board.insert(node.clone(), Served { revision, at, faults, trouble });
         });
+    }
+
+    /// A node says what is wrong with something that it was to take and did not, in the place of what it said before.
+    pub fn aside(&self, node: &Name, faults: Vec<Fault>) {
+        let faults = self.all_faults(node, |all| all.aside = faults);
+        self.said.send_if_modified(|board| match board.get_mut(node) {
+            Some(served) if served.faults != faults => {
+                served.faults = faults;
+                true
+            }
+            _ => false,
+        });
+    }
+
+    fn all_faults(&self, node: &Name, change: impl FnOnce(&mut Faults)) -> Vec<Fault> {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_node = faults.entry(node.clone()).or_default();
+        change(of_node);
+        of_node.wanted.iter().chain(&of_node.aside).cloned().collect()
     }
 
     /// Why a node cannot be spoken to, if it cannot.
@@ -103,6 +134,7 @@ impl Board {
 
     /// Forgets the nodes that are gone.
     pub fn keep(&self, is_here: impl Fn(&Name) -> bool) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).retain(|node, _| is_here(node));
         self.said.send_if_modified(|board| {
             let before = board.len();
             board.retain(|node, _| is_here(node));
@@ -192,6 +224,23 @@ mod tests {
     use config::store::memory::Memory as MemoryStore;
 
     use super::*;
+
+    #[test]
+    fn what_was_not_taken_is_told_beside_what_does_not_run() {
+        let board = Board::default();
+        let node: Name = "a".parse().expect("a name");
+        let told = || -> Vec<String> {
+            board.served(&node).into_iter().flat_map(|served| served.faults).map(|fault| fault.at).collect()
+        };
+        board.aside(&node, vec![Fault::new("file", "")]);
+        assert_eq!(told(), Vec::<String>::new());
+        board.publish(&node, Revision(1), vec![Fault::new("channel/x", "")]);
+        assert_eq!(told(), ["channel/x", "file"]);
+        board.publish(&node, Revision(2), vec![]);
+        assert_eq!(told(), ["file"]);
+        board.aside(&node, vec![]);
+        assert_eq!((told(), board.served(&node).map(|served| served.revision)), (vec![], Some(Revision(2))));
+    }
 
     #[tokio::test]
     async fn a_receipt_knows_of_the_node_that_has_just_joined() {

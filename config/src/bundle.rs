@@ -26,6 +26,7 @@ use self::document::{Broken, Entry, Node, Position, Tree};
 use crate::definition::{Clear, Draft, Place};
 use crate::fault::{Fault, Faults, suggest};
 use crate::name::{DefId, Family, KindTag, Name};
+use crate::sources;
 
 /// What a bundle holds, as far as it can be read, and what is wrong with the rest. Both are kept, so that whoever checks
 /// the drafts further can tell all faults at once.
@@ -53,6 +54,13 @@ impl Bundle {
     pub fn filled(mut self, lookup: &dyn Fn(&str) -> Option<String>) -> Self {
         let drafts = std::mem::take(&mut self.drafts);
         self.drafts = variables::fill(drafts, lookup, &mut self.faults);
+        self
+    }
+
+    /// The same with what is in the files of packages in the place of their paths. Only for a bundle of this machine's
+    /// own disk, and after [`Self::filled`]: in the files, `${NAME}` is nothing special.
+    pub fn with_sources(mut self) -> Self {
+        sources::fill(&mut self.drafts, &mut self.faults);
         self
     }
 

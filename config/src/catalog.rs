@@ -50,11 +50,12 @@ impl Catalog {
     }
 
     fn dangling(&self, rules: &dyn Rules) -> Vec<Clash> {
-        let missing = |id: &&DefId| !self.definitions.contains_key(*id) && !rules.implicit().contains(*id);
+        let implicit = rules.implicit(self);
+        let missing = |id: &&DefId| !self.definitions.contains_key(*id) && !implicit.contains(*id);
         let mut clashes = Vec::new();
         for definition in self.definitions.values() {
             for id in definition.needs.iter().filter(missing) {
-                let known = self.definitions.keys().chain(rules.implicit());
+                let known = self.definitions.keys().chain(&implicit);
                 let known = known.filter(|k| k.family == id.family).map(|k| k.name.as_str());
                 let fault = Fault::new("", format!("refers to {id}, which does not exist"))
                     .maybe_hint(suggest(id.name.as_str(), known));

@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may spawn, and look at the clock
 
 pub mod bundle;
+pub mod cache;
 pub mod catalog;
 pub mod clock;
 pub mod definition;
@@ -15,6 +16,7 @@ pub mod rules;
 pub mod secret;
 pub mod sessions;
 pub mod settings;
+pub mod sources;
 pub mod store;
 pub mod units;
 

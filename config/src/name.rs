@@ -91,6 +91,8 @@ pub enum Family {
     Security,
     /// A named way to the outside.
     Connection,
+    /// Files that services are in.
+    Package,
     /// What does the work.
     Service,
     /// Where requests come in.
@@ -103,14 +105,22 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order of a bundle.
-    pub const ALL: [Self; 6] =
-        [Self::Security, Self::Connection, Self::Service, Self::Channel, Self::Job, Self::Spec];
+    pub const ALL: [Self; 7] = [
+        Self::Security,
+        Self::Connection,
+        Self::Package,
+        Self::Service,
+        Self::Channel,
+        Self::Job,
+        Self::Spec,
+    ];
 
     /// The word used in ids, the API and the command line.
     pub fn singular(self) -> &'static str {
         match self {
             Self::Security => "security",
             Self::Connection => "connection",
+            Self::Package => "package",
             Self::Service => "service",
             Self::Channel => "channel",
             Self::Job => "job",
@@ -123,6 +133,7 @@ impl Family {
         match self {
             Self::Security => "security",
             Self::Connection => "connections",
+            Self::Package => "packages",
             Self::Service => "services",
             Self::Channel => "channels",
             Self::Job => "jobs",
@@ -134,7 +145,9 @@ impl Family {
     pub fn only_type(self) -> Option<&'static str> {
         match self {
             Self::Spec => Some("api"),
-            Self::Security | Self::Connection | Self::Service | Self::Channel | Self::Job => None,
+            Self::Security | Self::Connection | Self::Package | Self::Service | Self::Channel | Self::Job => {
+                None
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::catalog::Catalog;
 use crate::definition::Draft;
 use crate::fault::Fault;
 use crate::name::DefId;
@@ -83,8 +84,9 @@ pub trait Rules: Send + Sync {
     /// Checks one draft by its kind; an unknown kind is a fault.
     fn check(&self, draft: &Draft) -> Checked;
 
-    /// Definitions that are there without being written, such as the services compiled in.
-    fn implicit(&self) -> &BTreeSet<DefId>;
+    /// Definitions that are there without being written: the services compiled in, and what definitions of this catalog
+    /// bring along.
+    fn implicit(&self, catalog: &Catalog) -> BTreeSet<DefId>;
 
     /// Checks all claims together, for conflicts that two texts alone do not show. Keyed by what is held.
     fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash>;

@@ -13,7 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ use self::layers::Layers;
 use crate::fault::{Fault, Faults};
 use crate::name::Name;
 use crate::secret::Secret;
-use crate::units::Span;
+use crate::units::{Size, Span};
 
 /// The variables that are no settings of `node.toml`: one holds the sealing keys, the others are for the command line.
 pub const KEYS_VARIABLE: &str = "ZEUGMA_KEYS";
@@ -39,6 +39,14 @@ pub const ADMIN_TOKEN_VARIABLE: &str = "ZEUGMA_ADMIN_TOKEN";
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn env_var(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The names of the variables of this process that are ours: some are secrets, so no process that runs the code of others
+/// is to see them.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn secret_names() -> Vec<std::ffi::OsString> {
+    let ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with(layers::PREFIX);
+    std::env::vars_os().map(|(name, _)| name).filter(ours).collect()
 }
 
 /// The variables that begin with `ZEUGMA_`, and those that say where the user keeps data. Never printed: some are secrets.
@@ -122,6 +130,9 @@ pub struct Flags {
     /// `--key-file`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
+    /// `--python`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<PathBuf>,
 }
 
 /// The layers are merged as serialised values, so this one secret has to be in clear there.
@@ -177,6 +188,8 @@ pub struct Settings {
     pub node: Name,
     /// Where other nodes reach this one.
     pub cluster_listen: Option<SocketAddr>,
+    /// Where other nodes reach this one, if that is another address: behind a translation of addresses, in a container.
+    pub cluster_advertise: Option<SocketAddr>,
     /// What nodes of a cluster prove to each other that they know.
     pub cluster_secret: Option<Secret>,
     /// The certificates of the links between nodes; without them the links are in clear, on private addresses only.
@@ -201,6 +214,14 @@ pub struct Settings {
     pub drain_timeout: Span,
     /// The file of the keys that seal secrets, if not `secret.key` in the data folder.
     pub key_file: Option<PathBuf>,
+    /// The Python that runs packages which name none.
+    pub python: PathBuf,
+    /// How many worker processes such a package has; none: one for each core.
+    pub python_workers: Option<NonZeroU16>,
+    /// How many requests a worker process works on at once.
+    pub python_threads: NonZeroU16,
+    /// How much memory a worker process may use.
+    pub python_memory: Size,
 }
 
 impl Settings {
@@ -221,6 +242,7 @@ impl Settings {
             cluster: layers.get("cluster", "a name").unwrap_or_else(|| name("zeugma")),
             node: layers.get("node", "a name").unwrap_or_else(|| name(&host_name())),
             cluster_listen: layers.get("cluster_listen", address),
+            cluster_advertise: layers.get("cluster_advertise", address),
             cluster_secret: layers.get("cluster_secret", "a text"),
             cluster_tls: None,
             apply: layers.get("apply", "a list of paths").unwrap_or_default(),
@@ -235,6 +257,10 @@ impl Settings {
             header_timeout: layers.get("header_timeout", span).unwrap_or(Span::secs(10)),
             drain_timeout: layers.get("drain_timeout", span).unwrap_or(Span::secs(30)),
             key_file: layers.get("key_file", path),
+            python: layers.get("python", path).unwrap_or_else(|| "python3".into()),
+            python_workers: layers.get("python_workers", "a number from 1"),
+            python_threads: layers.get("python_threads", "a number from 1").unwrap_or(PYTHON_THREADS),
+            python_memory: layers.get("python_memory", "a size, such as 512MB").unwrap_or(PYTHON_MEMORY),
         };
         let tls = match (layers.get("tls_cert", path), layers.get("tls_key", path)) {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
@@ -317,6 +343,12 @@ const MAX_CONNECTIONS: NonZeroU32 = match NonZeroU32::new(10_000) {
     Some(number) => number,
     None => NonZeroU32::MIN,
 };
+
+const PYTHON_THREADS: NonZeroU16 = match NonZeroU16::new(32) {
+    Some(number) => number,
+    None => NonZeroU16::MIN,
+};
+const PYTHON_MEMORY: Size = Size::bytes(1_000_000_000);
 
 /// The machine's name: that of a node that is given none.
 pub fn host_name() -> String {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::cache::Cache;
 use crate::connection::Handle;
 use crate::engine::Engine;
 use crate::{Caller, Cid, Error, Issuer, Request, Response, Result};
@@ -19,12 +20,19 @@ pub struct ChannelInfo {
     pub name: Arc<str>,
     /// The type, such as `rest`, `invoke`, `invoke-async`, `scheduler`.
     pub r#type: &'static str,
+    /// How it reads bodies: `json` or `raw`; none where that is not said.
+    pub data_format: Option<&'static str>,
 }
 
 impl ChannelInfo {
-    /// From its two parts.
+    /// From its name and its type.
     pub fn new(name: impl Into<Arc<str>>, r#type: &'static str) -> Self {
-        Self { name: name.into(), r#type }
+        Self { name: name.into(), r#type, data_format: None }
+    }
+
+    /// The same, with how it reads bodies.
+    pub fn reading(self, data_format: &'static str) -> Self {
+        Self { data_format: Some(data_format), ..self }
     }
 }
 
@@ -143,6 +151,14 @@ impl Context {
     /// The running security definitions that make tokens, in the order of their names.
     pub fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
         self.0.engine.issuers()
+    }
+
+    /// A cache of the cluster, by its name; [`crate::cache::DEFAULT`] is the one that most services use.
+    ///
+    /// # Errors
+    /// If there are no caches here.
+    pub fn cache(&self, name: &str) -> Result<Cache> {
+        Ok(Cache::new(self.0.engine.caching()?, name))
     }
 
     /// Calls another service and waits for its answer, within this deadline.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Cid, Context, Issuer, Request, Response, Result};
+use crate::cache::Caching;
+use crate::{Cid, Context, Error, Issuer, Request, Response, Result};
 
 /// The engine, as a running request sees it: one revision, from start to end.
 #[async_trait]
@@ -20,6 +21,14 @@ pub trait Engine: Send + Sync + 'static {
     /// The running security definitions that make tokens, in the order of their names.
     fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
         Vec::new()
+    }
+
+    /// What keeps the caches.
+    ///
+    /// # Errors
+    /// If this engine has none.
+    fn caching(&self) -> Result<Arc<dyn Caching>> {
+        Err(Error::unavailable("there are no caches here"))
     }
 
     /// The time, by the engine's clock.

@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may spawn, and look at the clock
 
+pub mod cache;
 pub mod call;
 pub mod cid;
 pub mod connection;

@@ -176,7 +176,9 @@ impl Remote {
         };
         let exit = if error.kind == ErrorKind::Conflict.as_str() { Exit::Conflict } else { Exit::Failed };
         let cid = if status.is_server_error() { format!(" (cid {})", error.cid) } else { String::new() };
-        let stop = Stop { faults: error.faults, ..Stop::new(exit, format!("{}{cid}", error.message)) };
+        let missing = error.kind == ErrorKind::NotFound.as_str();
+        let stop = Stop::new(exit, format!("{}{cid}", error.message));
+        let stop = Stop { faults: error.faults, missing, ..stop };
         let file = self.data.join("admin.token");
         match (status, had_token) {
             (StatusCode::UNAUTHORIZED, false) => stop.hint(format!(

@@ -34,7 +34,7 @@ impl Files {
             return Err(Stop::new(Exit::Failed, "the bundle holds no definition")
                 .hint("a bundle is a family and, under it, a list: channels: [{name: ..., type: ...}]"));
         }
-        Ok(bundle.filled(&env_var))
+        Ok(bundle.filled(&env_var).with_sources())
     }
 }
 

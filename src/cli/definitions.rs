@@ -14,7 +14,7 @@ use crate::http::admin::shapes::{Listing, Single};
 /// See the module.
 #[derive(Debug, Args)]
 pub(super) struct Get {
-    /// Only this family: security, connections, services, channels, jobs or specs
+    /// Only this family: security, connections, packages, services, channels, jobs or specs
     family: Option<Family>,
     /// Only this definition, written as a bundle lists it
     name: Option<Name>,

@@ -38,12 +38,14 @@ pub(super) struct Stop {
     pub(super) faults: Vec<Fault>,
     /// What to do.
     pub(super) hint: Option<String>,
+    /// Whether a node says that it has not what was asked for.
+    pub(super) missing: bool,
 }
 
 impl Stop {
     /// With this code, and nothing but a message.
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), faults: Vec::new(), hint: None }
+        Self { exit, message: message.into(), faults: Vec::new(), hint: None, missing: false }
     }
 
     /// It failed.
@@ -57,9 +59,14 @@ impl Stop {
         self
     }
 
+    /// Whether a node says that it has not what was asked for.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.missing
+    }
+
     /// Says so.
     pub(super) fn tell(self) -> Exit {
-        let Self { exit, message, faults, hint } = self;
+        let Self { exit, message, faults, hint, .. } = self;
         for fault in &faults {
             eprintln!("{fault}");
         }

@@ -1,7 +1,7 @@
 //! `zeugma history` and `zeugma rollback`: what was, and back to it.
 
 use clap::Args;
-use config::Revision;
+use config::{DefId, Revision};
 use reqwest::Method;
 
 use super::admin::{Ask, Remote, json};
@@ -20,6 +20,9 @@ pub(super) struct History {
     /// Only revisions before this one
     #[arg(long, value_name = "REV")]
     before: Option<u64>,
+    /// Only what changed this definition, written family/name
+    #[arg(long, value_name = "ID")]
+    only: Option<DefId>,
     /// Show each parameter that was changed
     #[arg(long)]
     changes: bool,
@@ -31,23 +34,31 @@ pub(super) struct History {
 
 impl History {
     pub(super) async fn run(self) -> Result<Exit, Stop> {
-        let ask = Ask::get(&["history"]).query("limit", Some(self.limit)).query("before", self.before);
+        let ask = Ask::get(&["history"])
+            .query("limit", Some(self.limit))
+            .query("before", self.before)
+            .query("only", self.only.as_ref());
         let events: Vec<Event> = self.remote.ask(ask).await?;
         if self.changes && self.output.output == Form::Table {
             return print(&events.iter().map(long).collect::<String>());
         }
-        self.output.show(&events, &["revision", "at", "author", "reason", "changes"], || {
-            events.iter().map(|event| {
-                vec![
-                    event.revision.to_string(),
-                    at(event),
-                    event.author.clone(),
-                    event.reason.clone().unwrap_or_default(),
-                    brief(event),
-                ]
-            })
-        })
+        show(&events, &self.output)
     }
+}
+
+/// The revisions as a table, one a row.
+pub(super) fn show(events: &[Event], output: &Output) -> Result<Exit, Stop> {
+    output.show(&events, &["revision", "at", "author", "reason", "changes"], || {
+        events.iter().map(|event| {
+            vec![
+                event.revision.to_string(),
+                at(event),
+                event.author.clone(),
+                event.reason.clone().unwrap_or_default(),
+                brief(event),
+            ]
+        })
+    })
 }
 
 fn at(event: &Event) -> String {
@@ -81,6 +92,9 @@ fn brief(event: &Event) -> String {
 pub(super) struct Rollback {
     /// The revision whose definitions are wanted again
     revision: u64,
+    /// Only this definition, written family/name: the others stay as they are
+    #[arg(long, value_name = "ID")]
+    only: Option<DefId>,
     #[command(flatten)]
     changing: Changing,
     #[command(flatten)]
@@ -91,7 +105,7 @@ pub(super) struct Rollback {
 
 impl Rollback {
     pub(super) async fn run(self) -> Result<Exit, Stop> {
-        let body = json(&shapes::Rollback { revision: Revision(self.revision) })?;
+        let body = json(&shapes::Rollback { revision: Revision(self.revision), only: self.only })?;
         let ask = Ask::new(Method::POST, &["rollback"]).body(body);
         self.changing.make(&self.remote, ask, &self.output).await
     }

@@ -22,6 +22,9 @@ pub(super) struct Invoke {
     /// Do not wait for it
     #[arg(long = "async")]
     asynchronous: bool,
+    /// The node that calls it; the one that is asked if left out
+    #[arg(long, value_name = "NODE", conflicts_with = "asynchronous")]
+    node: Option<config::Name>,
     /// How long it may run
     #[arg(long, value_name = "TIME", default_value = "30s")]
     timeout: Span,
@@ -42,6 +45,7 @@ impl Invoke {
         };
         let ask = Ask::new(Method::POST, &["services", &self.service, "invoke"])
             .query("timeout", Some(self.timeout.to_string().replace(' ', "")))
+            .query("node", self.node.as_ref())
             .flag("async", self.asynchronous)
             .body(body)
             .waiting(self.timeout.get());

@@ -5,8 +5,9 @@ use schemars::Schema;
 
 use super::admin::{Ask, Remote};
 use super::exit::{Exit, Stop};
-use super::output::{Form, Output, print};
-use crate::http::admin::shapes::ServiceView;
+use super::output::{Form, Output, print, table};
+use crate::http::admin::shapes::{ServiceDetails, ServiceView};
+use crate::reference::{parameters, plain};
 
 /// See the module.
 #[derive(Debug, Subcommand)]
@@ -61,23 +62,68 @@ impl Services {
     }
 }
 
+/// What a person wants to know of a service, from top to bottom.
 fn page(service: &ServiceView) -> Result<String, Stop> {
-    let schema = |what: &str, schema: &Option<Schema>| match schema {
-        None => Ok(format!("{what}: any bytes\n")),
-        Some(schema) => {
-            let text = serde_json::to_string_pretty(schema).map_err(|e| Stop::failed(e.to_string()))?;
-            Ok::<_, Stop>(format!("{what}:\n{text}\n"))
-        }
-    };
     let namespace = service.namespace.as_ref().map(|n| format!(", namespace {n}")).unwrap_or_default();
+    let mut text = format!("{} ({}{namespace})\n", service.name, service.kind);
+    let details = service.details.as_deref();
+    if let Some(ServiceDetails { namespace_docs: Some(docs), .. }) = details
+        && !docs.trim().is_empty()
+    {
+        text.push_str(&format!("{}\n", docs.trim()));
+    }
+    if !service.description.trim().is_empty() {
+        text.push_str(&format!("\n{}\n", service.description.trim()));
+    }
+    text.push('\n');
+    text.push_str(&shape("input", service.input.as_ref())?);
+    text.push_str(&shape("output", service.output.as_ref())?);
+    if let Some(details) = details {
+        if !details.verbs.is_empty() {
+            text.push_str(&format!("verbs: {}\n", details.verbs.join(", ")));
+        }
+        let mut invokes = details.invokes.clone();
+        invokes
+            .extend(details.dynamic_invokes.then(|| "others, by names that its code does not show".into()));
+        text.push_str(&format!("calls: {}\n", listed(&invokes)));
+        let used: Vec<String> =
+            details.connections.iter().map(|c| format!("{} {}", c.kind, c.name)).collect();
+        text.push_str(&format!("uses: {}\n", listed(&used)));
+    }
     let used_by: Vec<String> = service.used_by.iter().map(ToString::to_string).collect();
-    let used_by = if used_by.is_empty() { "nothing".into() } else { used_by.join(", ") };
-    Ok(format!(
-        "{} ({}{namespace})\n\n{}\n\nused by: {used_by}\n{}{}",
-        service.name,
-        service.kind,
-        service.description,
-        schema("input", &service.input)?,
-        schema("output", &service.output)?,
-    ))
+    text.push_str(&format!("used by: {}\n", listed(&used_by)));
+    if let Some(details) = details {
+        let package = details.package.as_ref().map(ToString::to_string).unwrap_or_default();
+        let version = details.version.map(|version| format!(", revision {version}")).unwrap_or_default();
+        let line = details.line.map(|line| format!(":{line}")).unwrap_or_default();
+        text.push_str(&format!(
+            "\n{package}{version}, {}{line}\n\n{}\n",
+            details.file,
+            details.source.trim_end()
+        ));
+    }
+    Ok(text)
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+/// What goes in or comes out: its elements if it has any, else its schema.
+fn shape(what: &str, schema: Option<&Schema>) -> Result<String, Stop> {
+    let Some(schema) = schema else { return Ok(format!("{what}: any bytes\n\n")) };
+    let elements = parameters(schema);
+    if elements.is_empty() {
+        let text = serde_json::to_string_pretty(schema).map_err(|e| Stop::failed(e.to_string()))?;
+        return Ok(format!("{what}:\n{text}\n\n"));
+    }
+    let rows = elements.into_iter().map(|element| {
+        let need = match (element.required, element.default) {
+            (true, _) => "required".into(),
+            (false, Some(default)) => format!("default {}", plain(&default)),
+            (false, None) => "optional".into(),
+        };
+        vec![element.name, element.r#type, need, element.description]
+    });
+    Ok(format!("{}\n\n", table(&[what, "type", "", "what it is"], rows)))
 }

@@ -42,7 +42,7 @@ pub(super) struct Start {
     /// A bundle, or a folder of them, to apply once the node serves
     #[arg(long, value_name = "FILE|DIR")]
     apply: Vec<PathBuf>,
-    /// A folder whose bundles are applied whenever they change
+    /// A folder whose bundles are applied, and whose files of Python are deployed, whenever they change
     #[arg(long, value_name = "DIR")]
     watch: Option<PathBuf>,
     /// A file of settings: TOML, such as listen = "127.0.0.1:8080"
@@ -60,6 +60,9 @@ pub(super) struct Start {
     /// The file of the keys that seal secrets [default: secret.key in the data folder]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// The Python that runs packages, such as that of a virtual environment [default: python3]
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
     /// Which log lines are written, such as info,zeugma=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -111,6 +114,7 @@ impl Start {
             log: self.log,
             log_format: self.log_format,
             key_file: self.key_file,
+            python: self.python,
         }
     }
 }
@@ -150,7 +154,7 @@ async fn serve(
 async fn prepare(node: &Node, demo: bool) -> Result<(), Stop> {
     let paths = &node.app.settings.apply;
     if !paths.is_empty() {
-        let wanted = bundle::read_paths(paths).filled(&env_var);
+        let wanted = bundle::read_paths(paths).filled(&env_var).with_sources();
         let note = Note { author: "zeugma start".into(), reason: Some("--apply".into()) };
         match node.app.definitions.apply(wanted, Options::default(), note).await {
             Ok(outcome) => {

@@ -1,9 +1,10 @@
 //! What a change makes different, for people: every parameter, secrets masked.
 
-use config::{DefId, Definition, Keyring};
+use config::{DefId, Definition, Family, Keyring};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 /// What becomes of a definition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -58,7 +59,25 @@ impl Changed {
         let side = |d: Option<&Definition>| d.map(|d| Side::of(d, keyring)).unwrap_or_default();
         let mut fields = Vec::new();
         maps("", &side(before), &side(after), &mut fields);
+        if id.family == Family::Package {
+            fields.iter_mut().flat_map(|f| [&mut f.before, &mut f.after]).flatten().for_each(brief);
+        }
         Some(Self { id, change, fields })
+    }
+}
+
+/// What is shown of the texts of files: a difference is told, not both texts as a whole.
+fn brief(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains('\n') => {
+            let hash = Sha256::digest(text.as_bytes());
+            let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+            let lines = text.lines().count();
+            *text = format!("{lines} line{}, {hash}", if lines == 1 { "" } else { "s" });
+        }
+        Value::Object(map) => map.values_mut().for_each(brief),
+        Value::Array(items) => items.iter_mut().for_each(brief),
+        _ => {}
     }
 }
 

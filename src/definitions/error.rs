@@ -17,6 +17,8 @@ pub enum Refused {
         id: DefId,
         /// Whether it is there without being written, as compiled-in services are.
         compiled_in: bool,
+        /// The package that brings it along, if one does.
+        package: Option<DefId>,
     },
     /// Somebody was faster, or the store could not take it.
     Commit(CommitError),
@@ -54,12 +56,17 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Faults(faults) => faults.fmt(f),
-            Self::NotFound { id, compiled_in: true } => write!(
+            Self::NotFound { id, package: Some(package), .. } => write!(
+                f,
+                "{id} comes with {package}, and no definition says anything else; to switch it off alone, apply one \
+                 with enabled: false"
+            ),
+            Self::NotFound { id, compiled_in: true, .. } => write!(
                 f,
                 "{id} is compiled in, and no definition says anything else; to switch it off, apply one with \
                  enabled: false"
             ),
-            Self::NotFound { id, compiled_in: false } => write!(f, "there is no {id}"),
+            Self::NotFound { id, compiled_in: false, .. } => write!(f, "there is no {id}"),
             Self::Commit(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::Broken(what) => f.write_str(what),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use actors::Registry;
 use config::definition::SEALED_TEXT;
 use config::{
-    About, Catalog, Change, Checked, Clash, Clear, DefId, Definition, Draft, Fault, Faults, Keyring, Params,
-    Place, Revision, Rules as _, Want,
+    About, Catalog, Change, Checked, Claim, Clash, Clear, DefId, Definition, Draft, Family, Fault, Faults,
+    Keyring, Params, Place, Revision, Rules as _, Want,
 };
 use serde_json::Value;
 
@@ -21,7 +21,12 @@ pub(super) struct Wish {
     pub(super) delete: BTreeSet<DefId>,
     /// What is known to be wrong already.
     pub(super) faults: Vec<Fault>,
+    /// What a look into some of the drafts has shown that they hold alone.
+    pub(super) found: Found,
 }
+
+/// See [`Wish::found`]. None for a draft whose services could not be found out: nobody who refers to one can be blamed.
+pub(super) type Found = BTreeMap<DefId, Option<Vec<Claim>>>;
 
 /// What can be committed.
 #[derive(Debug, Default)]
@@ -41,7 +46,7 @@ pub(super) fn prepare(
     current: &Catalog,
     wish: &Wish,
 ) -> Result<Prepared, Faults> {
-    let checking = Checking { registry, keyring, current };
+    let checking = Checking { registry, keyring, current, found: &wish.found };
     let mut prepared = Prepared::default();
     let mut faults = wish.faults.clone();
     let mut checked = BTreeMap::new();
@@ -74,6 +79,7 @@ struct Checking<'a> {
     registry: &'a Registry,
     keyring: &'a Keyring,
     current: &'a Catalog,
+    found: &'a Found,
 }
 
 impl Checking<'_> {
@@ -94,6 +100,7 @@ impl Checking<'_> {
             }
         }
         let mut checked = self.registry.check(resolved.as_ref().unwrap_or(draft));
+        checked.claims.extend(self.found.get(&draft.id).into_iter().flatten().flatten().cloned());
         // What the check says of a parameter that could not be resolved, it says of the words that stand for it.
         checked.faults.retain(|fault| !faults.iter().any(|unresolved| unresolved.at == fault.at));
         faults.append(&mut checked.faults);
@@ -126,8 +133,18 @@ impl Checking<'_> {
         // anybody from changing something else.
         let before = self.current.check(self.registry);
         found.retain(|clash| checked.contains_key(&clash.id) || !before.contains(clash));
+        if self.found.values().any(Option::is_none) {
+            found.retain(|clash| !matches!(&clash.about, About::Need(id) if id.family == Family::Service));
+        }
+        let there = self.registry.with_implicit(self.current);
         let place = |Clash { id, about, fault }: Clash| {
             let fault = match &about {
+                About::Need(gone) if self.current.get(gone).is_none() && there.get(gone).is_some() => {
+                    let from = there.get(gone).and_then(|d| d.needs.first()).map(ToString::to_string);
+                    let from = from.unwrap_or_else(|| "its package".into());
+                    Fault::new("", format!("refers to {gone}, which would go from {from}"))
+                        .hint(format!("keep the service, or let {id} refer to another one first"))
+                }
                 About::Need(gone) if candidate.delete.contains(gone) => {
                     Fault::new("", format!("refers to {gone}, which would be deleted"))
                         .hint(format!("delete {id} too, or let it refer to another {}", gone.family))

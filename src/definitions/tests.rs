@@ -1,5 +1,7 @@
 //! Tests of changing what is wanted.
 
+mod packages;
+
 use actors::{Kind, Part, kind::Start};
 use async_trait::async_trait;
 use config::store::memory::Memory;

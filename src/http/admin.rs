@@ -8,6 +8,7 @@ mod endpoint;
 mod events;
 mod kinds;
 mod openapi;
+mod packages;
 mod pages;
 mod runtime;
 mod services;

@@ -130,7 +130,7 @@ fn what_runs_is_shown_told_and_called() {
     assert!(node.good(&["status"]).contains("ok"));
     assert!(node.good(&["nodes", "--output", "yaml"]).contains("stopping: false"));
     assert!(node.good(&["service", "list"]).contains("zeugma.ping"));
-    assert!(node.good(&["service", "show", "zeugma.ping"]).contains("output:\n{"));
+    assert!(node.good(&["service", "show", "zeugma.ping"]).contains("OUTPUT  TYPE"));
     assert!(node.good(&["actors", "--tree"]).contains("└─ keeper"));
     assert!(node.good(&["actor", "pause", "service", "zeugma.ping"]).contains("phase: paused"));
     assert!(node.good(&["status"]).contains("\nservice/zeugma.ping is paused"));

@@ -258,6 +258,9 @@ connections: [{name: my.vault, type: vault, url: 'http://127.0.0.1:9/'}]",
         if params.contains_key("service") {
             params.insert("service".into(), "zeugma.ping".into());
         }
+        if params.contains_key("package") {
+            params.insert("package".into(), "an example".into());
+        }
         let bundle = config::bundle::write_json([(draft.id.family, params)].into_iter());
         match node.try_apply(&bundle).await {
             Ok(outcome) => {

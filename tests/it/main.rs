@@ -18,6 +18,7 @@ mod main_job;
 mod management;
 mod metrics;
 mod openapi;
+mod packages;
 mod rest;
 mod rest_limits;
 mod rest_wire;

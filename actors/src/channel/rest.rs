@@ -75,7 +75,11 @@ impl Kind for Rest {
             deadline: params.deadline.get(),
             concurrency: params.concurrency.map(|n| Arc::new(Semaphore::new(n.get() as usize))),
         };
-        let info = ChannelInfo::new(start.id.name.as_str(), "rest");
+        let format = match params.data_format {
+            DataFormat::Json => "json",
+            DataFormat::Raw => "raw",
+        };
+        let info = ChannelInfo::new(start.id.name.as_str(), "rest").reading(format);
         Ok(Part::HttpChannel(Arc::new(RestChannel { params, mount, headers, content_type, limits, info })))
     }
 }

@@ -39,8 +39,8 @@ impl Rules for Lenient {
     fn check(&self, _: &Draft) -> Checked {
         Checked::default()
     }
-    fn implicit(&self) -> &BTreeSet<DefId> {
-        &self.0
+    fn implicit(&self, _: &Catalog) -> BTreeSet<DefId> {
+        self.0.clone()
     }
     fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash> {
         claims

@@ -13,7 +13,7 @@ use crate::fault::{Fault, suggest};
 /// How the variables that are settings begin: `ZEUGMA_LISTEN` is `listen`.
 pub(super) const PREFIX: &str = "ZEUGMA_";
 /// Every setting, as `node.toml` names it.
-pub const KEYS: [&str; 22] = [
+pub const KEYS: [&str; 27] = [
     "listen",
     "admin",
     "data",
@@ -21,6 +21,7 @@ pub const KEYS: [&str; 22] = [
     "cluster",
     "node",
     "cluster_listen",
+    "cluster_advertise",
     "cluster_secret",
     "cluster_ca",
     "cluster_cert",
@@ -36,6 +37,10 @@ pub const KEYS: [&str; 22] = [
     "header_timeout",
     "drain_timeout",
     "key_file",
+    "python",
+    "python_workers",
+    "python_threads",
+    "python_memory",
 ];
 /// The setting that is a list; the environment separates its elements by commas.
 const LIST: &str = "apply";

@@ -14,6 +14,7 @@
 //! An ACL user needs no more than this, `zeugma` being the name of the cluster:
 //! `ACL SETUSER app on >password ~{zeugma:zeugma}:* -@all +@connection +@read +@write +@scripting +@transaction +time +role`
 
+mod cache;
 mod commit;
 mod follower;
 mod import;

@@ -29,7 +29,7 @@ pub(super) fn changes(endpoint: Unanswered) -> Unanswered {
         .query::<String>("reason", "Why, for the history.")
 }
 
-fn options(call: &Call) -> Result<Options> {
+pub(super) fn options(call: &Call) -> Result<Options> {
     Ok(Options {
         expect: call.revision("expect")?,
         dry_run: call.flag("dry_run")?,
@@ -100,7 +100,11 @@ pub(super) async fn export(call: Call) -> Result<Response, Failure> {
 /// Lists revisions, newest first.
 pub(super) async fn history(call: Call) -> Result<Vec<Event>, Failure> {
     let limit = call.query::<usize>("limit")?.unwrap_or(PAGE.0).clamp(1, PAGE.1);
-    Ok(call.app.definitions.history(call.revision("before")?, limit).await?)
+    let (before, definitions) = (call.revision("before")?, &call.app.definitions);
+    Ok(match call.query("only")? {
+        None => definitions.history(before, limit).await?,
+        Some(id) => definitions.history_of(&id, before, limit).await?,
+    })
 }
 
 /// Seals every secret anew that the first key does not open.
@@ -112,6 +116,9 @@ pub(super) async fn rotate(call: Call) -> Result<Outcome, Failure> {
 /// Makes everything as it was at a revision.
 pub(super) async fn rollback(call: Call) -> Result<Outcome, Failure> {
     let (options, note) = (options(&call)?, call.note()?);
-    let Rollback { revision } = call.json()?;
-    Ok(call.app.definitions.rollback(revision, options, note).await?)
+    let Rollback { revision, only } = call.json()?;
+    Ok(match only {
+        None => call.app.definitions.rollback(revision, options, note).await?,
+        Some(id) => call.app.definitions.rollback_one(&id, revision, options, note).await?,
+    })
 }

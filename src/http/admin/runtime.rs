@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::supervisor::ActorInfo;
 use actors::worker::Verb;
-use cluster::{Errand, Receipt};
+use cluster::{Dispatch, Errand, Receipt};
 use config::Name;
 use http::{HeaderValue, StatusCode};
 use sdk::Error;
@@ -68,6 +68,19 @@ pub(super) async fn tell(call: Call) -> Result<VerbAnswer, Failure> {
     let Some(node) = node else {
         return Ok(VerbAnswer::Here(Box::new(call.app.supervisor.tell(&id, verb, limit).await?)));
     };
+    let (dispatch, to) = nodes_meant(&call, &node)?;
+    let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    let errand = Errand::Verb { id, verb: word, limit_ms };
+    let answers =
+        dispatch.send(&to, &errand, Some(call.cid.to_string()), Instant::now() + limit + GRACE).await;
+    Ok(VerbAnswer::There(answers))
+}
+
+/// The nodes that a name means, and the way to them.
+///
+/// # Errors
+/// Not found if there is none; unavailable while this one has no links.
+pub(super) fn nodes_meant(call: &Call, node: &Name) -> Result<(Dispatch, Vec<Name>), Failure> {
     let me = &call.app.settings.node;
     let Some(cluster) = &call.app.cluster else {
         let why =
@@ -80,18 +93,14 @@ pub(super) async fn tell(call: Call) -> Result<VerbAnswer, Failure> {
     let everyone = dispatch.everyone();
     let to = match node.as_str() {
         ALL => everyone,
-        _ if everyone.contains(&node) => vec![node],
+        _ if everyone.contains(node) => vec![node.clone()],
         _ => {
             let known = everyone.iter().map(Name::as_str).chain([ALL]);
             let hint = config::fault::suggest(node.as_str(), known).unwrap_or_default();
             return Err(Error::not_found(format!("there is no node {node:?}; {hint}")).into());
         }
     };
-    let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-    let errand = Errand::Verb { id, verb: word, limit_ms };
-    let answers =
-        dispatch.send(&to, &errand, Some(call.cid.to_string()), Instant::now() + limit + GRACE).await;
-    Ok(VerbAnswer::There(answers))
+    Ok((dispatch.clone(), to))
 }
 
 /// What Prometheus reads.

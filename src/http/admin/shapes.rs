@@ -1,5 +1,7 @@
 //! The shapes of what the admin API takes and answers, for the API itself, its description and the command line.
 
+mod packages;
+
 use actors::supervisor::ActorInfo;
 use actors::worker::Report;
 use cluster::NodeAnswer;
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::definitions::View;
+
+pub use self::packages::{ConnectionUse, Deployed, FileView, PackageNode, PackageView, ServiceDetails};
 
 /// What every failure is answered with.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +79,8 @@ pub struct Bundle {
     pub security: Vec<Map<String, Value>>,
     /// Named ways to the outside.
     pub connections: Vec<Map<String, Value>>,
+    /// Files that services are in.
+    pub packages: Vec<Map<String, Value>>,
     /// What does the work.
     pub services: Vec<Map<String, Value>>,
     /// Where requests come in.
@@ -112,6 +118,9 @@ impl std::str::FromStr for Format {
 pub struct Rollback {
     /// The revision whose definitions are wanted again.
     pub revision: Revision,
+    /// Only this definition: the others stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<DefId>,
 }
 
 /// One node.
@@ -244,6 +253,9 @@ pub struct ServiceView {
     /// The channels that refer to it; left out in a list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub used_by: Vec<DefId>,
+    /// Where it is written and what it uses, if it is in a package; left out in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Box<ServiceDetails>>,
 }
 
 /// An invocation that goes on by itself.

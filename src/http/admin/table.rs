@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use config::{Family, Name, Revision, Span};
+use config::{DefId, Family, Name, Revision, Span};
 use http::Method;
 
 use super::definitions::{self, YAML, changes};
 use super::endpoint::{Endpoint, on};
-use super::shapes::{Alive, Bundle, Format, Rollback, Started, Written};
-use super::{events, kinds, pages, runtime, services, store};
+use super::shapes::{Alive, Bundle, Deployed, Format, Rollback, Started, Written};
+use super::{events, kinds, packages, pages, runtime, services, store};
 
 const JSON: &[&str] = &["application/json"];
+const JSON_OR_PYTHON: &[&str] = &["application/json", "text/x-python"];
 const YAML_OR_JSON: &[&str] = &[YAML, "application/json"];
 
 /// Every endpoint of the admin listener.
@@ -37,11 +38,11 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .json("Lists definitions, secrets masked.", definitions::list),
         get("/api/v1/definitions/{family}/{name}", "getDefinition")
             .json("Shows a definition, secrets masked.", definitions::get),
-        on(put, "/api/v1/definitions/{family}/{name}", "putDefinition")
+        on(put.clone(), "/api/v1/definitions/{family}/{name}", "putDefinition")
             .queries(changes)
             .takes::<Written>(JSON)
             .json("Creates or replaces a definition; (sealed) keeps a secret that is there.", definitions::put),
-        on(delete, "/api/v1/definitions/{family}/{name}", "deleteDefinition")
+        on(delete.clone(), "/api/v1/definitions/{family}/{name}", "deleteDefinition")
             .queries(changes)
             .json("Deletes a definition that nothing refers to.", definitions::delete),
         post("/api/v1/apply", "apply")
@@ -57,6 +58,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
         get("/api/v1/history", "history")
             .query::<Revision>("before", "Only revisions before this one.")
             .query::<usize>("limit", "How many: 50 if left out, 500 at most.")
+            .query::<DefId>("only", "Only what changed this definition, written family/name.")
             .json("The revisions, newest first.", definitions::history),
         post("/api/v1/rollback", "rollback")
             .queries(changes)
@@ -86,6 +88,18 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .query::<String>("reason", "Why, for the log.")
             .json("Tells an actor to ping, pause, resume, drain, restart or to say its stats.", runtime::tell),
 
+        get("/api/v1/packages", "listPackages")
+            .json("The packages, and the services in them.", packages::list),
+        get("/api/v1/packages/{file}", "getPackage")
+            .json("A package with its files.", packages::show),
+        on(put, "/api/v1/packages/{file}", "deployPackage")
+            .queries(changes)
+            .takes::<Deployed>(JSON_OR_PYTHON)
+            .json("Deploys files: the text of one file of Python, or several as JSON.", packages::put),
+        on(delete, "/api/v1/packages/{file}", "undeployPackage")
+            .queries(changes)
+            .json("Undeploys a package whose services nothing refers to.", packages::delete),
+
         get("/api/v1/services", "listServices")
             .json("The services that run.", services::list),
         get("/api/v1/services/{name}", "getService")
@@ -93,6 +107,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
         post("/api/v1/services/{name}/invoke", "invoke")
             .query::<bool>("async", "Do not wait for it: 202 with the cid of the invocation.")
             .query::<Span>("timeout", "How long it may run: 30s if left out.")
+            .query::<Name>("node", "The node that calls it; the one that is asked if left out.")
             .takes_bytes()
             .or::<Started>(202, "It runs, and nobody waits for it.")
             .raw("Calls a service: the body is its input, the answer its output.", &["*/*"], services::invoke),

@@ -32,6 +32,32 @@ async fn verbs_reach_one_node_or_all_and_each_answers_for_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_is_called_on_the_node_that_is_named() {
+    let cluster = Cluster::of(2).await;
+    let bytes: Vec<u8> = (0..=255).cycle().take(3_000_000).collect();
+    let echo = "/api/v1/services/zeugma.helpers.echo/invoke?node=n2";
+    let file = cluster.node(1).folder.path().join("bytes");
+    std::fs::write(&file, &bytes).expect("written");
+    let answer = cluster.node(1).admin(echo).file(&file).send().ok();
+    assert_eq!(answer.body, bytes, "whatever the bytes, and however many");
+    // It ran there, not here.
+    let calls = |n: usize| {
+        let metrics = cluster.node(n).admin("/metrics").send().ok().text();
+        let own = "zeugma_calls_total{family=\"service\",name=\"zeugma.helpers.echo\",outcome=\"ok\"} ";
+        metrics.lines().find_map(|line| line.strip_prefix(own)?.parse::<u64>().ok())
+    };
+    assert_eq!((calls(1), calls(2)), (Some(0), Some(1)));
+    assert_eq!(
+        cluster.node(1).good(&["invoke", "zeugma.helpers.echo", "--payload", "x", "--node", "n2"]),
+        "x"
+    );
+    let wrong = cluster.node(1).run(&["invoke", "zeugma.ping", "--node", "n3"]);
+    assert!(wrong.code == 1 && wrong.err.contains("there is no node \"n3\""), "{wrong:?}");
+    let wrong = cluster.node(1).run(&["invoke", "nonsense", "--node", "n2"]);
+    assert!(wrong.code == 1 && wrong.err.contains("there is no service \"nonsense\""), "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_hangs_costs_only_its_own_answer() {
     let cluster = Cluster::of(3).await;
     cluster.node(1).apply(&channel("x"));

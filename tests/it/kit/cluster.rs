@@ -130,12 +130,22 @@ impl Cluster {
         self.add_by(n, self.redis.port, arguments, variables);
     }
 
+    /// The same for a node whose variables say where others reach it.
+    pub(crate) fn add_at(&mut self, n: usize, variables: &[(&str, &str)]) {
+        self.launch(n, self.redis.port, &[], variables);
+    }
+
     /// The same for a node that reaches Redis by another port.
     pub(crate) fn add_by(&mut self, n: usize, port: u16, arguments: &[&str], variables: &[(&str, &str)]) {
+        let own = ["--cluster-listen", "127.0.0.1:0"];
+        self.launch(n, port, &[&own, arguments].concat(), variables);
+    }
+
+    fn launch(&mut self, n: usize, port: u16, arguments: &[&str], variables: &[(&str, &str)]) {
         let folder = self.down.remove(&n).unwrap_or_else(|| TempDir::new().expect("a folder"));
         let store = format!("redis://127.0.0.1:{port}");
         let (name, keys) = (format!("n{n}"), self.shared.path().join("secret.key"));
-        let mut own = vec!["--store", &store, "--node", &name, "--cluster-listen", "127.0.0.1:0"];
+        let mut own = vec!["--store", &store, "--node", &name];
         own.extend(["--key-file", keys.to_str().expect("text")]);
         own.extend(arguments);
         let mut command = command(folder.path());

@@ -74,6 +74,16 @@ impl Keys {
         self.key("closed")
     }
 
+    /// ZSET: the keys of the items of a cache, by their last use. An item's own key begins with this one.
+    pub(super) fn cache(&self, name: &str) -> String {
+        self.key(&format!("cache:{name}"))
+    }
+
+    /// SET: the names of the caches.
+    pub(super) fn caches(&self) -> String {
+        self.key("caches")
+    }
+
     /// Counts the leases given.
     pub(super) fn fence(&self) -> String {
         self.key("fence")

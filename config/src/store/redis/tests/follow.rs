@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::name::Revision;
 use crate::store::contract::{by, delete, put, value};
 use crate::store::{CommitError, Store as _, StoreError};
-use crate::{lease, members, sessions};
+use crate::{cache, lease, members, sessions};
 
 /// Every catalog that this node shows until it is at `end`.
 async fn watched(node: Arc<Node>, end: u64) -> Vec<Arc<Catalog>> {
@@ -200,6 +200,13 @@ async fn nodes_know_of_each_other_and_lease_what_only_one_may_do() {
     lease::contract::keeps(&*node).await;
     let other = Node::join(&server.url()).await;
     sessions::contract::keeps(&*node.sessions(), &*other.sessions()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_share_caches() {
+    let server = Server::redis().await;
+    let node = Node::join(&server.url()).await;
+    cache::contract::keeps(&*node).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
