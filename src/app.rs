@@ -7,14 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::admission::lockout::Lockout;
 use actors::python::{Runtime, RuntimeSettings};
+use actors::scheduler::{self, Scheduler};
 use actors::supervisor::Supervisor;
 use actors::{AnyKind, Live, Reconciler, Registry};
 use cluster::Board;
 use config::settings::{Environment, StoreUrl};
 use config::store::embedded::Embedded;
 use config::store::redis::Redis;
-use config::{Clock, Revision, Secret, Store};
+use config::{Clock, Leases, Revision, Secret, Slots, Store};
 use ractor::Actor as _;
 use sdk::task::{Endless, Tasks};
 use sdk::{Error, Result, Service};
@@ -24,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::definitions::Definitions;
 use crate::http::{admin, ingress, listener, tls};
+use crate::jobs::Jobs;
 use crate::joining::Cluster;
 use crate::management::Management;
 use crate::metrics::Metrics;
@@ -52,10 +55,16 @@ pub struct App {
     pub live: Live,
     /// The operator's view of the actors.
     pub supervisor: Supervisor,
+    /// Fires jobs; none before the node has started.
+    pub scheduler: Option<Scheduler>,
+    /// What operators and programs do to jobs; none before the node has started.
+    pub jobs: Option<Arc<Jobs>>,
     /// What it counts.
     pub metrics: Metrics,
     /// Its place in its cluster; none on a node that is no part of one.
     pub cluster: Option<Cluster>,
+    /// Who has been wrong too often.
+    pub lockout: Arc<Lockout>,
     /// Background work.
     pub tasks: Tasks,
     /// Time.
@@ -81,6 +90,7 @@ pub struct Node {
     stop: watch::Sender<bool>,
     listeners: Vec<listener::Listener>,
     reconciling: JoinHandle<()>,
+    jobs: Endless,
     /// None on a node that is no part of a cluster.
     joining: Option<Endless>,
 }
@@ -97,16 +107,17 @@ impl Node {
         let setup = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
         let keyring = settings.keyring(environment).map_err(|e| setup("the sealing keys", &e))?;
         let clock = Clock::System;
-        let (store, redis): (Arc<dyn Store>, _) = match &settings.store {
+        let (store, (slots, leases), redis): (Arc<dyn Store>, JobStores, _) = match &settings.store {
             StoreUrl::Embedded => {
                 let (folder, clock) = (settings.data.clone(), clock.clone());
                 let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, clock)).await?;
-                (Arc::new(opened.map_err(|e| setup("the store", &e))?), None)
+                let embedded = Arc::new(opened.map_err(|e| setup("the store", &e))?);
+                (embedded.clone(), (embedded.clone(), embedded), None)
             }
             url @ StoreUrl::Redis(_) => {
                 let opened = Redis::open(url, &settings.cluster, &settings.data, clock.clone()).await;
                 let redis = Arc::new(opened.map_err(|e| setup("the store", &e))?);
-                (redis.clone(), Some(redis))
+                (redis.clone(), (redis.clone(), redis.clone()), Some(redis))
             }
         };
         let admin_token = admin_token(&settings.data).map_err(|e| setup("the admin token", &e))?;
@@ -117,8 +128,13 @@ impl Node {
         let management = Management::default();
         let tasks = Tasks::default();
         let registry = management.registry(extras.kinds, extras.services);
-        let registry = registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+        let mut registry =
+            registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+        if let Some(redis) = &redis {
+            registry = registry.with_budgets(redis.clone());
+        }
         let registry = Arc::new(registry);
+        let lockout = registry.lockout.clone();
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let mut live = Live::new(tasks.clone(), clock.clone());
         if let Some(redis) = &redis {
@@ -148,7 +164,10 @@ impl Node {
             definitions,
             live,
             supervisor,
+            scheduler: None,
+            jobs: None,
             metrics,
+            lockout,
             tasks,
             clock,
             started: Instant::now(),
@@ -162,6 +181,7 @@ impl Node {
             app.cluster = Some(cluster);
             guard
         });
+        let jobs = app.fire_jobs(slots, leases, &management);
         if let Some(tls) = &tls {
             tls.watch(&app);
         }
@@ -171,9 +191,8 @@ impl Node {
         let ask = || -> listener::Ask { Box::new(move || live.now().certificates) };
         let asking = tls.clone().map(|certificates| (certificates, ask()));
         let data = listener::open("data", app.settings.listen, data, &limits, asking, &app).await?;
-        let admin_service = warp::service(admin::filter(&app));
-        let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
-        let make = move |_| admin_service.clone();
+        let inner = hyper_util::service::TowerToHyperService::new(warp::service(admin::filter(&app)));
+        let make = move |peer: listener::Peer| admin::FromPeer { inner: inner.clone(), peer: peer.address };
         let silent = tls.map(|certificates| -> (_, listener::Ask) { (certificates, Box::new(|| false)) });
         let admin = listener::open("admin", app.settings.admin, make, &limits, silent, &app).await?;
         Ok(Self {
@@ -183,6 +202,7 @@ impl Node {
             stop,
             listeners: vec![data, admin],
             reconciling,
+            jobs,
             joining,
         })
     }
@@ -197,6 +217,11 @@ impl Node {
         for listener in self.listeners {
             clean &= listener.drained(deadline).await;
         }
+        if let Some(scheduler) = &self.app.scheduler {
+            let left = deadline.saturating_duration_since(Instant::now());
+            clean &= scheduler.stop(left).await;
+        }
+        drop(self.jobs);
         if let Some(cluster) = &self.app.cluster {
             drop(self.joining); // no beat after the goodbye
             cluster.leave(&self.app).await;
@@ -215,7 +240,39 @@ impl Node {
     }
 }
 
+/// Where a store keeps what it keeps of jobs, and their leases.
+type JobStores = (Arc<dyn Slots>, Arc<dyn Leases>);
+
 impl App {
+    /// Begins to fire jobs.
+    fn fire_jobs(
+        &mut self,
+        slots: Arc<dyn Slots>,
+        leases: Arc<dyn Leases>,
+        management: &Management,
+    ) -> Endless {
+        let cluster = self.cluster.clone();
+        let begun = self.clock.now().timestamp_micros().unsigned_abs();
+        let members = cluster.as_ref().map(|cluster| cluster.membership.clone());
+        let with = scheduler::With {
+            node: self.settings.node.clone(),
+            incarnation: Box::new(move || cluster.as_ref().map_or(Some(begun), Cluster::incarnation)),
+            slots,
+            leases,
+            members,
+            live: self.live.clone(),
+            board: self.definitions.board.clone(),
+            tasks: self.tasks.clone(),
+            clock: self.clock.clone(),
+        };
+        let (scheduler, guard) = Scheduler::begin(with, self.metrics.jobs.meters.clone());
+        self.scheduler = Some(scheduler.clone());
+        let jobs = Arc::new(Jobs { definitions: self.definitions.clone(), scheduler });
+        management.begin_jobs(&jobs);
+        self.jobs = Some(jobs);
+        guard
+    }
+
     /// Waits until requests see what the store holds.
     async fn serving_what_is_stored(&self) -> Result<()> {
         let stored = self.definitions.store.load().await;

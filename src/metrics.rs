@@ -1,5 +1,7 @@
 //! The metrics of a node, in the text format that Prometheus reads.
 
+mod jobs;
+
 use actors::Meters;
 use config::store::State;
 use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -12,12 +14,15 @@ pub struct Metrics {
     registry: Registry,
     /// What each part counts.
     pub meters: Meters,
+    /// Those of jobs.
+    pub jobs: jobs::Jobs,
     /// Requests on the data listener that no channel saw, by status.
     pub unrouted: IntCounterVec,
     /// Open connections, by listener.
     pub connections: IntGaugeVec,
     /// Connections that were refused or dropped, by listener and reason.
     pub dropped: IntCounterVec,
+    refused: IntCounterVec,
     revision: IntGauge,
     faults: IntGauge,
     actors: IntGaugeVec,
@@ -56,6 +61,7 @@ impl Metrics {
         };
         Ok(Self {
             meters: Meters::new(&registry)?,
+            jobs: jobs::Jobs::new(&registry)?,
             unrouted: counters(
                 "zeugma_unrouted_total",
                 "Requests that no channel saw, by status.",
@@ -66,6 +72,11 @@ impl Metrics {
                 "zeugma_http_connections_dropped_total",
                 "Connections refused or dropped, by listener and reason.",
                 &["listener", "reason"],
+            )?,
+            refused: counters(
+                "zeugma_refused_total",
+                "Requests to channels that were refused because of who called or how often, by reason.",
+                &["reason"],
             )?,
             revision: gauge("zeugma_revision", "The revision that requests see.")?,
             faults: gauge("zeugma_faults", "Definitions that do not run as wanted.")?,
@@ -94,6 +105,11 @@ impl Metrics {
             )?,
             registry,
         })
+    }
+
+    /// One more request to a channel that was refused because of who called or how often.
+    pub fn refused(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
     }
 
     /// The text, with the gauges brought up to date.
@@ -125,6 +141,7 @@ impl Metrics {
                 self.up.with_label_values(&[name]).set(i64::from(actor.down_since.is_none()));
             }
         }
+        self.jobs.tell(app);
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "the metrics cannot be written");

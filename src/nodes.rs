@@ -3,6 +3,7 @@
 use cluster::PeerState;
 use config::members::Member;
 use config::store::{Health, State};
+use config::{DefId, Family, Fault};
 
 use crate::app::App;
 use crate::http::admin::shapes::{NodeInfo, OwnInfo};
@@ -45,7 +46,10 @@ fn own(app: &App) -> NodeInfo {
             .board
             .served(&app.settings.node)
             .map(|served| served.faults)
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into_iter()
+            .chain(silent(app))
+            .collect(),
         incarnation: cluster.and_then(|cluster| cluster.incarnation()),
         address: None,
         seen_ms: None,
@@ -63,6 +67,16 @@ fn own(app: &App) -> NodeInfo {
             stopping: *app.stopping.borrow(),
         }),
     }
+}
+
+/// The jobs that are active, this node's to fire, and silent all the same.
+fn silent(app: &App) -> impl Iterator<Item = Fault> {
+    let health = app.scheduler.as_ref().map(|scheduler| scheduler.health()).unwrap_or_default();
+    health.silent.into_iter().map(|(name, why)| {
+        let fault =
+            Fault::new(DefId::new(Family::Job, name).to_string(), format!("active, but silent: {why}"));
+        fault.hint("see whether the store answers, and what the log says")
+    })
 }
 
 fn other(app: &App, member: &Member, peers: &[PeerState]) -> NodeInfo {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use config::budgets::Budgets;
 use config::{
     Checked, Claim, Clear, Clock, DefId, Fault, Keyring, KindTag, Name, Need, References, Sessions, Want,
 };
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::admission::lockout::Lockout;
 use crate::check;
 use crate::gate::Gate;
 use crate::health::Health;
@@ -28,6 +30,9 @@ use crate::running::{Parts, Running};
 pub trait Kind: Send + Sync + 'static {
     /// Family and type, such as `channel.rest`.
     const TAG: &'static str;
+
+    /// Whether only an admin may write definitions of this kind: those that give rights over nodes.
+    const GUARDED: bool = false;
 
     /// The parameters. Their doc comments are the users' documentation; `deny_unknown_fields` is expected.
     type Params: DeserializeOwned + Serialize + JsonSchema + Send + Sync;
@@ -91,11 +96,15 @@ pub struct Start {
     pub clock: Clock,
     /// For background work.
     pub tasks: Tasks,
+    /// What runs Python; none on a node that runs no packages, such as one that only checks.
+    pub python: Option<Arc<Runtime>>,
+    /// Where the nodes of a cluster share their rate limits; none on a node that is alone.
+    pub budgets: Option<Arc<dyn Budgets>>,
+    /// Who was wrong too often.
+    pub lockout: Arc<Lockout>,
     /// Who has logged in.
     pub sessions: Arc<dyn Sessions>,
     pub(crate) keyring: Keyring,
-    /// What runs Python; none on a node that runs no packages, such as one that only checks.
-    pub python: Option<Arc<Runtime>>,
     pub(crate) parts: Arc<Parts>,
     pub(crate) services: Arc<crate::registry::Services>,
 }
@@ -130,6 +139,8 @@ impl Start {
 pub trait AnyKind: Send + Sync + 'static {
     /// Family and type.
     fn tag(&self) -> &'static str;
+    /// See [`Kind::GUARDED`].
+    fn guarded(&self) -> bool;
     /// The JSON schema of the parameters, for people, forms and checks.
     fn schema(&self) -> Schema;
     /// The parameters of a typical definition.
@@ -154,6 +165,10 @@ pub trait AnyKind: Send + Sync + 'static {
 impl<K: Kind> AnyKind for K {
     fn tag(&self) -> &'static str {
         K::TAG
+    }
+
+    fn guarded(&self) -> bool {
+        K::GUARDED
     }
 
     fn schema(&self) -> Schema {

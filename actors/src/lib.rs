@@ -5,6 +5,7 @@
 // The `service` attribute writes paths that begin with `zeugma`; here that is the sdk itself.
 extern crate sdk as zeugma;
 
+pub mod admission;
 pub mod authority;
 pub mod backoff;
 mod cache;
@@ -14,6 +15,7 @@ pub mod connection;
 pub mod engine;
 pub mod gate;
 pub mod health;
+pub mod job;
 pub mod keeper;
 pub mod kind;
 pub mod line;
@@ -26,6 +28,7 @@ pub mod references;
 pub mod registry;
 pub mod routes;
 pub mod running;
+pub mod scheduler;
 pub mod security;
 pub mod service;
 pub mod snapshot;

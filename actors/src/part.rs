@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use config::Name;
+use chrono::{DateTime, Utc};
+use config::{Name, Role};
 use http::Response;
 use sdk::connection::http::HttpCall;
 use sdk::{ChannelInfo, Cid, HttpHead, Issuer, Request, Result, Security, Service};
 use tokio::time::Instant;
 
+use crate::admission::Admission;
 use crate::authority::Authority;
 use crate::references::Secrets;
 use crate::routes::Mount;
+use crate::scheduler::job::Plan;
 
 /// What runs for a definition.
 #[derive(Clone)]
@@ -26,6 +29,8 @@ pub enum Part {
     Security(Guard),
     /// A service.
     Service(Arc<dyn Service>),
+    /// A job: the scheduler fires it.
+    Job(Arc<Plan>),
     /// Files that services are in.
     Package(Arc<dyn Package>),
 }
@@ -38,6 +43,9 @@ pub trait Package: Send + Sync + 'static {
 
     /// One of them.
     fn service(&self, name: &str) -> Option<Arc<dyn Service>>;
+
+    /// The roles that callers of all of them must have.
+    fn requires(&self) -> &[String];
 
     /// What is known of one of them beyond what every service says of itself: where it is written, and what it uses.
     fn details(&self, name: &str) -> Option<serde_json::Value>;
@@ -62,6 +70,8 @@ pub const KEEP_SECRETS: &str = "keep secrets";
 /// A security definition, in both directions. A kind offers those that make sense for it.
 #[derive(Clone, Default)]
 pub struct Guard {
+    /// Lets somebody into the admin listener.
+    pub admin: Option<AdminToken>,
     /// Checks who calls us.
     pub incoming: Option<Arc<dyn Security>>,
     /// Says who we are.
@@ -70,6 +80,17 @@ pub struct Guard {
     pub certificates: bool,
     /// Makes tokens.
     pub issuer: Option<Arc<dyn Issuer>>,
+}
+
+/// An admin token, by its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminToken {
+    /// What it allows.
+    pub role: Role,
+    /// Its SHA-256.
+    pub hash: [u8; 32],
+    /// When it ends, if it does.
+    pub expires: Option<DateTime<Utc>>,
 }
 
 /// Says who we are, in requests to others.
@@ -133,6 +154,11 @@ pub trait HttpChannel: Send + Sync + 'static {
     /// The security definition that callers must satisfy; none: anyone.
     fn security(&self) -> Option<&Name>;
 
+    /// Who may come in, if it does not answer everybody.
+    fn admission(&self) -> Option<&Admission> {
+        None
+    }
+
     /// How much it accepts.
     fn limits(&self) -> &Limits;
 
@@ -169,6 +195,7 @@ impl std::fmt::Debug for Part {
             Self::Connection(_) => "Connection",
             Self::Security(_) => "Security",
             Self::Service(_) => "Service",
+            Self::Job(_) => "Job",
             Self::Package(_) => "Package",
         })
     }

@@ -314,9 +314,11 @@ impl Reconciler {
             health: health.clone(),
             clock: self.clock.clone(),
             tasks: self.tasks.clone(),
+            python: self.registry.python.clone(),
+            budgets: self.registry.budgets.clone(),
+            lockout: self.registry.lockout.clone(),
             sessions: self.store.sessions(),
             keyring: self.keyring.clone(),
-            python: self.registry.python.clone(),
             parts,
             services: self.registry.services.clone(),
         };

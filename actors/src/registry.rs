@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use config::budgets::Budgets;
 use config::{
     About, Catalog, Checked, Clash, Clear, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params,
     Pointer, Revision, Rules,
@@ -10,13 +11,15 @@ use config::{
 use sdk::Service;
 use serde_json::Value;
 
+use crate::admission::lockout::Lockout;
 use crate::kind::{AnyKind, tag_of};
 use crate::python::Runtime;
 use crate::routes::Mount;
-use crate::{channel, check, connection, package, security, service};
+use crate::{channel, check, connection, job, package, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
+    &security::admin_token::AdminTokenKind,
     &security::any_of::AnyOf,
     &security::api_key::ApiKey,
     &security::basic::Basic,
@@ -31,6 +34,9 @@ pub static KINDS: &[&dyn AnyKind] = &[
     &service::native::Native,
     &service::python::PythonService,
     &channel::rest::Rest,
+    &job::one_time::OneTime,
+    &job::interval::IntervalJob,
+    &job::cron::CronJob,
 ];
 
 /// Every service that comes with the engine.
@@ -42,9 +48,10 @@ pub static SERVICES: &[&dyn Service] = &[
     &service::echo::echo,
     &service::input_logger::input_logger,
     &service::raw_request_logger::raw_request_logger,
-    &service::ftp_handler::ftp_handler,
-    &service::billing::billing,
 ];
+
+/// Services that are there to be tried out. A package with a service of the same name takes its place.
+pub static EXAMPLES: &[&dyn Service] = &[&service::ftp_handler::ftp_handler, &service::billing::billing];
 
 /// The compiled-in services by name.
 pub type Services = HashMap<Name, Arc<dyn Service>>;
@@ -56,6 +63,10 @@ pub struct Registry {
     pub services: Arc<Services>,
     /// What runs Python; none where nothing is to be run, such as in a check without a node.
     pub python: Option<Arc<Runtime>>,
+    /// Where the nodes of a cluster share their rate limits; none on a node that is alone.
+    pub budgets: Option<Arc<dyn Budgets>>,
+    /// Who was wrong too often on this node.
+    pub lockout: Arc<Lockout>,
     implicit: BTreeMap<DefId, Arc<Definition>>,
     /// The channels where people log in for tokens, if there is a definition of those.
     log_in: Vec<Arc<Definition>>,
@@ -68,12 +79,19 @@ impl Registry {
     /// If a service's name is no name, or comes twice.
     pub fn new(kinds: &[&'static dyn AnyKind], services: &[&'static dyn Service]) -> Result<Self, Fault> {
         let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
-        let implicit = BTreeMap::new();
-        let mut registry =
-            Self { kinds, services: Arc::default(), python: None, implicit, log_in: Vec::new() };
+        let mut registry = Self {
+            kinds,
+            services: Arc::default(),
+            python: None,
+            budgets: None,
+            lockout: Arc::default(),
+            implicit: BTreeMap::new(),
+            log_in: Vec::new(),
+        };
         registry.log_in =
             service::jwt::channels().into_iter().map(log_in_channel).collect::<Result<_, _>>()?;
-        registry.with(SERVICES.iter().chain(services).map(|service| service::native::compiled(*service)))
+        let all = SERVICES.iter().chain(EXAMPLES).chain(services);
+        registry.with(all.map(|service| service::native::compiled(*service)))
     }
 
     /// The same with more services: those that are made for one node, since they work with its parts.
@@ -100,6 +118,12 @@ impl Registry {
         self
     }
 
+    /// The same with this to share rate limits.
+    pub fn with_budgets(mut self, budgets: Arc<dyn Budgets>) -> Self {
+        self.budgets = Some(budgets);
+        self
+    }
+
     /// All kinds, by tag.
     pub fn kinds(&self) -> impl Iterator<Item = (&KindTag, &'static dyn AnyKind)> {
         self.kinds.iter().map(|(tag, kind)| (tag, *kind))
@@ -116,6 +140,11 @@ impl Registry {
                 .hint(format!("this version has no type of {} yet", tag.family.plural()));
             fault.maybe_hint(config::fault::suggest(&tag.r#type, known))
         })
+    }
+
+    /// Whether only an admin may write definitions of this kind.
+    pub fn guarded(&self, tag: &KindTag) -> bool {
+        self.kinds.get(tag).is_some_and(|kind| kind.guarded())
     }
 
     /// Where a kind keeps its secrets; nowhere, if there is no such kind.
@@ -217,7 +246,8 @@ impl Rules for Registry {
         let mut clashes = Vec::new();
         for (claim, id) in claims {
             if let Some(name) = service::python::claimed(claim) {
-                if self.services.contains_key(&*service::canonical(name)) {
+                let gives_way = EXAMPLES.iter().any(|example| example.info().name == name);
+                if !gives_way && self.services.contains_key(&*service::canonical(name)) {
                     let fault = Fault::new("", format!("a service {name:?} is compiled into the node"))
                         .hint("give the class another name");
                     clashes.push(Clash {

@@ -211,6 +211,7 @@ fn answer(verb: Verb, limit: Duration, reply: RpcReplyPort<Result<Report>>, stat
         let down = health.down();
         let (up, more) = match &part {
             Part::Connection(connection) => (Some(down.is_none()), connection.stats()),
+            Part::Job(plan) => (None, plan.tally.shown()),
             Part::Package(package) => (None, package.stats()),
             _ => (None, serde_json::Value::Null),
         };

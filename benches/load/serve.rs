@@ -130,7 +130,7 @@ pub async fn start(folder: &std::path::Path) -> Node {
 /// Applies a bundle and waits for its receipt.
 pub async fn apply(node: &Node, bundle: &str) {
     let drafts = config::bundle::parse(bundle, None).expect("a bundle");
-    let note = Note { author: "bench".into(), reason: None };
+    let note = Note { author: "bench".into(), reason: None, ..Note::default() };
     let options = Options { wait: std::time::Duration::from_secs(120), ..Options::default() };
     let outcome = node.app.definitions.apply(drafts, options, note).await.expect("it applies");
     assert!(outcome.receipt.settled);

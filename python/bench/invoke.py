@@ -58,10 +58,10 @@ def measure(worker, service, seconds, in_flight):
     """Runs one service as fast as it goes."""
     header = json.dumps({
         'service': service, 'cid': 'a' * 24, 'deadline_ms': 30000, 'payload': 'json',
+        'input': {'cust_id': 1}}).encode() + b'\n' + json.dumps({
         'channel': {'name': 'get-customer', 'type': 'rest', 'security': None, 'data_format': 'json'},
         'http': {'method': 'GET', 'path': '/customer/1', 'query': {}, 'params': {'cust_id': '1'},
-                 'headers': {'accept': '*/*', 'host': 'localhost:11223', 'user-agent': 'load'}, 'peer': '127.0.0.1'},
-        'input': {'cust_id': 1}}).encode()
+                 'headers': {'accept': '*/*', 'host': 'localhost:11223', 'user-agent': 'load'}, 'peer': '127.0.0.1'}}).encode()
     sock, reader = worker.sock, worker.reader
     number, done = worker.number + 2, 0
     sock.sendall(b''.join(wire.frame(wire.INVOKE, number + 2 * n, header, b'') for n in range(in_flight)))

@@ -156,6 +156,7 @@ class Http(Service):
         again = self.out.rest.get('ERP').conn.put(self.cid, 'text')
         for method in ('get', 'delete', 'patch', 'options', 'head'):
             getattr(erp, method)(self.cid)
+        erp.get(self.cid, {'q': 1})
         self.response.payload = [found.status_code, found.ok, found.data.x, found.text, found.headers['content-type'],
                                  found.headers['Content-Type'], again.status_code]
 
@@ -303,7 +304,8 @@ class Services(WithZygote):
                                        'path': None, 'timeout': None})
         self.assertEqual((first['kind'], body), ('http', b'{"a":1}'))
         self.assertEqual([h['kw']['method'] for h, _ in self.w.calls],
-                         ['POST', 'PUT', 'GET', 'DELETE', 'PATCH', 'OPTIONS', 'HEAD'])
+                         ['POST', 'PUT', 'GET', 'DELETE', 'PATCH', 'OPTIONS', 'HEAD', 'GET'])
+        self.assertEqual(self.w.calls[-1][0]['kw']['params'], {'q': 1})
 
     def test_connections_of_other_kinds(self):
         self.w.on_call = lambda header, body: ({'result': [header['kind'], header['op'], header['args'], header['kw']]}, b'')

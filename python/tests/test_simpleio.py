@@ -163,6 +163,20 @@ class Output(unittest.TestCase):
             shape.write([{'a': 1}, 5, {}])
         self.assertEqual([d['at'] for d in caught.exception.details], ['/1', '/2/a'])
 
+    def test_numbers_of_other_libraries(self):
+        class Number:
+            def __index__(self):
+                return 3
+
+            def __float__(self):
+                return 3.5
+
+        shape = declare(output=(z.Int('a'), z.Float('b'), z.Int('c'))).output
+        self.assertEqual(shape.write({'a': Number(), 'b': Number(), 'c': decimal.Decimal('4.0')}), {'a': 3, 'b': 3.5, 'c': 4})
+        for value in (decimal.Decimal('4.5'), decimal.Decimal('NaN')):
+            with self.assertRaises(OutputError):
+                shape.write({'a': value, 'b': 1, 'c': 1})
+
     def test_repeated(self):
         shape = declare(SimpleIO=io(output_required='a', output_repeated=True)).output
         self.assertEqual(shape.write({'a': 1}), [{'a': '1'}])

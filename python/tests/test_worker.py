@@ -1,11 +1,10 @@
 """The worker process: invocations at once, calls, cancellation, faults, drain."""
 
 import os
-import signal
+import random
 import socket
 import time
 
-import kit
 from kit import WithZygote, until, wire
 
 SOURCE = '''
@@ -32,6 +31,20 @@ class AsyncSleep(Service):
     name = 'async-sleep'
     async def handle(self):
         await asyncio.sleep(float(self.request.raw_request))
+
+class Meet(Service):
+    name = 'meet'
+    barrier = threading.Barrier(20)
+    def handle(self):
+        self.barrier.wait(15)
+
+class AsyncMeet(Service):
+    name = 'async-meet'
+    there = []
+    async def handle(self):
+        self.there.append(self.cid)
+        while len(self.there) < 20:
+            await asyncio.sleep(0.001)
 
 class Ask(Service):
     name = 'ask'
@@ -117,7 +130,7 @@ class Starve(Service):
         import resource
         with open('/proc/self/statm') as file:
             size = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + 256 * 1024, -1))
+        resource.setrlimit(resource.RLIMIT_AS, (size + 1536 * 1024, -1))  # less than any stack
         time.sleep(0.3)
         if self.request.raw_request:
             self.invoke('other')
@@ -164,12 +177,11 @@ class Workers(WithZygote):
 
     def test_many_at_once(self):
         w = self.start()
-        for name in ('sleep', 'async-sleep'):
-            begin = time.monotonic()
-            numbers = [w.begin(name, b'0.3') for _ in range(20)]
+        for name in ('meet', 'async-meet'):
+            # None of them ends before all of them are there.
+            numbers = [w.begin(name) for _ in range(20)]
             for number in numbers:
                 self.assertEqual(w.end(number)[0], wire.RESULT)
-            self.assertLess(time.monotonic() - begin, 0.3 * 10)
 
     def test_what_is_beyond_the_threads_waits(self):
         w = self.start(threads=2)
@@ -269,6 +281,23 @@ class Ask(Service):
         self.assertEqual(w.end(first)[0], wire.RESULT)
         self.assertEqual(w.end(second)[1]['kind'], 'timeout')
 
+    def test_a_mix_of_everything_is_answered(self):
+        names = ['echo'] * 8 + ['sleep'] * 3 + ['ask'] * 4 + ['async-ask'] * 2 + ['async-echo', 'spin', 'print', 'async-sleep']
+        for threads in (1, 4):
+            w = self.start(threads=threads)
+            w.on_call = lambda header, body: (time.sleep(len(body) % 3 * 0.001), ({'payload': 'json'}, body))[1]
+            chosen = random.Random(threads)
+            for _ in range(4):
+                numbers = []
+                for name in chosen.choices(names, k=60):
+                    numbers.append((name, w.begin(name, b'%f' % (chosen.random() * 0.005))))
+                for name, number in numbers:
+                    if name == 'spin' or chosen.random() < 0.1:
+                        w.send(wire.CANCEL, number, {'id': number, 'reason': 'deadline'})
+                for name, number in numbers:
+                    kind, header, _ = w.end(number)
+                    self.assertIn(header.get('kind'), (None, 'timeout'), name)
+
     def test_exits(self):
         w = self.start()
         self.assertEqual(w.error('quit')['message'], 'SystemExit: 4')
@@ -293,7 +322,8 @@ class Ask(Service):
             w.on_call = lambda header, body: (time.sleep(0.1), ({'payload': 'none'}, b''))[1]
             numbers = [w.begin('starve', body)] + [w.begin('echo', b'x') for _ in range(20)]
             for number in numbers:
-                self.assertEqual(w.end(number)[0], wire.RESULT)
+                kind, header, _ = w.end(number)
+                self.assertTrue(kind == wire.RESULT or 'MemoryError' in header['message'], header)
 
     def test_threads_of_a_service_call_as_well(self):
         w = self.start()
@@ -325,7 +355,7 @@ class Ask(Service):
         error = w.error('fail')
         self.assertEqual((error['kind'], error['status']), ('internal', 500))
         self.assertEqual(error['message'], 'ZeroDivisionError: division by zero')
-        self.assertIn('services.py', error['traceback'])
+        self.assertRegex(error['traceback'], r'^Traceback .*\n  File ".*/services\.py", line \d+, in handle\n')
 
     def test_drain(self):
         w = self.start()
@@ -344,40 +374,3 @@ class Ask(Service):
         w.result('echo', b'x')
         w.sock.shutdown(socket.SHUT_RDWR)
         self.assertEqual(self.zygote.exit_of(w.pid)['status'], 0)
-
-
-class Zygotes(kit.unittest.TestCase):
-
-    def test_all_workers_end_with_it(self):
-        zygote = kit.Zygote()
-        self.addCleanup(zygote.close)
-        self.assertEqual(zygote.ready['op'], 'ready')
-        workers = [zygote.fork() for _ in range(3)]
-        for worker in workers:
-            self.addCleanup(worker.close)
-        zygote.sock.shutdown(socket.SHUT_RDWR)
-        zygote.process.wait(kit.PATIENCE)
-        for worker in workers:
-            until(lambda: worker.gone, 'the end of a worker')
-
-    def test_it_kills_only_its_own(self):
-        zygote = kit.Zygote()
-        self.addCleanup(zygote.close)
-        first, second = zygote.fork(), zygote.fork()
-        self.addCleanup(first.close)
-        self.addCleanup(second.close)
-        zygote.order({'op': 'kill', 'pid': os.getpid()})
-        zygote.order({'op': 'kill', 'pid': first.pid})
-        said = zygote.exit_of(first.pid)
-        self.assertEqual((said['signal'], said['status']), (signal.SIGKILL, None))
-        until(lambda: first.gone, 'the end of the first')
-        self.assertFalse(second.gone)
-
-    def test_a_fork_without_descriptors(self):
-        zygote = kit.Zygote()
-        self.addCleanup(zygote.close)
-        zygote.order({'op': 'fork', 'id': 9})
-        self.assertEqual(zygote.expect('failed')['id'], 9)
-        worker = zygote.fork()
-        self.addCleanup(worker.close)
-        self.assertEqual(worker.hello['pid'], worker.pid)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal as PlainDecimal, InvalidOperation
+from operator import index
 from uuid import UUID as PlainUUID
 
 #: The value of what nobody gave.
@@ -128,11 +129,12 @@ class Int(Element):
         raise Wrong(self.expected, value)
 
     def write(self, value):
-        if isinstance(value, int):
+        if isinstance(value, PlainDecimal) and value == value.to_integral_value():
             return int(value)
-        if isinstance(value, PlainDecimal) and value == int(value):
-            return int(value)
-        return self.read(value)
+        try:
+            return index(value)
+        except TypeError:
+            return self.read(value)
 
 
 class Float(Element):
@@ -156,7 +158,10 @@ class Float(Element):
                 return number
         raise Wrong(self.expected, value)
 
-    write = read
+    def write(self, value):
+        if hasattr(value, '__float__') and not isinstance(value, (int, float)):
+            value = float(value)
+        return self.read(value)
 
 
 class Bool(Element):

@@ -121,12 +121,12 @@ class Request:
     @lazy
     def http(self):
         """Method, path, query, headers; empty if the request did not come over HTTP."""
-        return Http(self._inv.header.get('http') or {}, self._inv.body)
+        return Http(self._inv.said('http') or {}, self._inv.body)
 
     @lazy
     def channel_params(self):
         """Parameters of path and query as one; those of the path win."""
-        http = self._inv.header.get('http')
+        http = self._inv.said('http')
         if not http:
             return {}
         found = flat(http.get('query') or {})
@@ -141,7 +141,7 @@ class Request:
     @property
     def data_format(self):
         """That of the channel: json, ... or None."""
-        return (self._inv.header.get('channel') or {}).get('data_format')
+        return (self._inv.said('channel') or {}).get('data_format')
 
     def deepcopy(self):
         """A copy of the input."""

@@ -23,7 +23,7 @@ class Loop:
         self.incoming = deque()
         self.flushing = False
         self.taking = False
-        self.tasks = set()
+        self.ident = None
 
     def start(self):
         """Runs the loop in a thread of its own."""
@@ -36,6 +36,7 @@ class Loop:
         self._run()
 
     def _run(self):
+        self.ident = threading.get_ident()
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
 
@@ -56,7 +57,7 @@ class Loop:
                 break
             kind, number, header, body = message
             if kind == invoke:
-                header = wire.load(header)
+                header = wire.load_head(header)
                 plan = plans.get(header['service'])
                 if plan is None:
                     worker.take_other(number, header, body, plan)
@@ -72,11 +73,11 @@ class Loop:
     def _begin(self, invocation):
         if _EAGER:
             invocation.task = True
-            self.worker.running[invocation.number] = invocation
+            self.worker.tasks[invocation.number] = invocation
             task = asyncio.Task(self._serve(invocation), loop=self.loop, eager_start=True)
         else:
             task = self.loop.create_task(self._serve(invocation))
-            self.worker.running[invocation.number] = invocation
+            self.worker.tasks[invocation.number] = invocation
         if not invocation.done:
             invocation.task = task
 
@@ -91,7 +92,7 @@ class Loop:
             worker.writer.queue.extend(frames)
         finally:
             invocation.done = True
-            worker.running.pop(invocation.number, None)
+            worker.tasks.pop(invocation.number, None)
         if not self.flushing:
             self.flushing = True
             self.loop.call_soon(self._flush)
@@ -114,7 +115,7 @@ class Loop:
     def post(self, number, header, body, plan):
         """Has the loop run an invocation."""
         invocation = Invocation(number, header, body, plan)
-        self.worker.running[number] = invocation
+        self.worker.tasks[number] = invocation
         invocation.task = True
         self.incoming.append(invocation)
         if not self.taking:
@@ -128,10 +129,10 @@ class Loop:
 
     def resolve(self, future, answer):
         """Gives an answer to the coroutine that waits for it."""
-        if threading.current_thread().name != 'loop' and self.worker.threads is not None:
-            self.loop.call_soon_threadsafe(_resolve, future, answer)
-        else:
+        if threading.get_ident() == self.ident:
             _resolve(future, answer)
+        else:
+            self.loop.call_soon_threadsafe(_resolve, future, answer)
 
     def cancel(self, invocation):
         """Cancels the task of an invocation."""

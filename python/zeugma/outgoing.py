@@ -259,13 +259,18 @@ class Http(Connection):
 
     http_request = request
 
-    def get(self, cid=None, params=None, headers=None, **kw):
-        """GET."""
-        return self.request('GET', cid, params=params, headers=headers, **kw)
+    def get(self, cid=None, data='', params=None, headers=None, **kw):
+        """GET. A dict in the second place is the parameters."""
+        return self._read('GET', cid, data, params, headers, kw)
 
-    def head(self, cid=None, params=None, headers=None, **kw):
-        """HEAD."""
-        return self.request('HEAD', cid, params=params, headers=headers, **kw)
+    def head(self, cid=None, data='', params=None, headers=None, **kw):
+        """HEAD. A dict in the second place is the parameters."""
+        return self._read('HEAD', cid, data, params, headers, kw)
+
+    def _read(self, method, cid, data, params, headers, kw):
+        if isinstance(data, dict) and params is None:
+            data, params = '', data
+        return self.request(method, cid, data, params, headers, **kw)
 
     def delete(self, cid=None, data='', params=None, headers=None, **kw):
         """DELETE."""

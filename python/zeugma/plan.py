@@ -52,7 +52,7 @@ class Plan:
 
     def method(self, invocation):
         """The name of the method that handles this invocation."""
-        http = invocation.header.get('http')
+        http = invocation.said('http')
         if not self.verbs or not http:
             return 'handle'
         verb = http.get('method', '')

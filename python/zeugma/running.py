@@ -1,5 +1,6 @@
 """One invocation: from what came in, through the hooks and the handler, to the frames that answer it."""
 
+import os
 import traceback
 
 from . import wire
@@ -14,6 +15,9 @@ _TEXT = b'{"payload":"text"}'
 _NONE = b'{"payload":"none"}'
 _BYTES = b'{"payload":"bytes"}'
 _HOW = {'json': _JSON, 'text': _TEXT, 'none': _NONE, 'bytes': _BYTES}
+
+#: Where this package is: its frames are of no interest to the author of a service.
+_HERE = os.path.dirname(__file__)
 
 #: Hooks whose exceptions stop the invocation; those of the others are logged.
 _STRICT = ('validate_input', 'validate_output')
@@ -39,9 +43,18 @@ class Invocation:
         self.struck = False
         self.errors = None
 
+    def said(self, name):
+        """What the engine says of a part that few services look at: http, channel, job, environ."""
+        header = self.header
+        rest = header.get(wire.REST)
+        if rest is not None:
+            header.update(wire.load_text(rest))
+            header.pop(wire.REST, None)
+        return header.get(name)
+
 
 def _hooks(plan, invocation, names, when):
-    job = invocation.header.get('job')
+    job = invocation.said('job')
     out = [name for name in names if name in plan.hooks]
     if job:
         kind = job.get('job_type') or job.get('type') or ''
@@ -208,7 +221,10 @@ def _text(error):
 
 def _trace(error):
     try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        trace = error.__traceback__
+        while trace and trace.tb_next and os.path.dirname(trace.tb_frame.f_code.co_filename) == _HERE:
+            trace = trace.tb_next
+        lines = traceback.format_exception(type(error), error, trace)
     except Exception:
         return _text(error)
     text = ''.join(lines)

@@ -168,7 +168,7 @@ class Service:
     @lazy
     def channel(self):
         """The channel: id, name, type, data_format, security."""
-        return Channel(self._inv.header.get('channel') or {})
+        return Channel(self._inv.said('channel') or {})
 
     @property
     def chan(self):
@@ -183,17 +183,17 @@ class Service:
     @lazy
     def job(self):
         """The job that started this invocation, if one did."""
-        return Job(self._inv.header.get('job') or {})
+        return Job(self._inv.said('job') or {})
 
     @lazy
     def environ(self):
         """A dict that goes along with the request, from hook to hook."""
-        return dict(self._inv.header.get('environ') or {})
+        return dict(self._inv.said('environ') or {})
 
     @property
     def job_type(self):
         """The type of that job: one_time, interval_based or cron_style."""
-        return (self._inv.header.get('job') or {}).get('job_type')
+        return (self._inv.said('job') or {}).get('job_type')
 
     @property
     def data_format(self):

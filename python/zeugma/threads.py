@@ -107,7 +107,7 @@ class Threads:
         return True
 
     def _room(self):
-        return len(self.running) - self.waiting < self.limit
+        return len(self.running) - len(self.backlog) - self.waiting < self.limit
 
     def _work(self, runner):
         """Runs what waits for a thread."""
@@ -155,13 +155,16 @@ class Threads:
                 if kind != invoke:
                     worker.take(kind, number, header, body)
                     continue
-                header = wire.load(header)
+                header = wire.load_head(header)
                 plan = plans.get(header['service'])
                 if plan is None or plan.is_async:
                     worker.take_other(number, header, body, plan)
                     continue
                 invocation = Invocation(number, header, body, plan)
-                if len(running) - self.waiting >= self.limit:
+                room = len(running) - len(backlog) - self.waiting < self.limit
+                # From here on it can be cancelled.
+                running[number] = invocation
+                if not room:
                     backlog.append(invocation)
                     continue
             runner.count += 1
@@ -184,11 +187,10 @@ class Threads:
     def _execute(self, invocation, runner):
         """Runs one invocation and queues its answer. A cancellation may strike at any point before `done`, but once."""
         number = invocation.number
-        invocation.runner = runner
-        self.running[number] = invocation
         frames = None
         while True:
             try:
+                invocation.runner = runner
                 if invocation.cancelled:
                     raise Cancelled(invocation.cancelled)
                 if frames is None:
@@ -244,12 +246,13 @@ class Threads:
             if kind != wire.INVOKE:
                 worker.take(kind, number, header, body)
                 continue
-            header = wire.load(header)
+            header = wire.load_head(header)
             plan = worker.plans.get(header['service'])
             if plan is None or plan.is_async:
                 worker.take_other(number, header, body, plan)
                 continue
-            self.backlog.append(Invocation(number, header, body, plan))
+            invocation = self.running[number] = Invocation(number, header, body, plan)
+            self.backlog.append(invocation)
             if self._wake(True):
                 return False
         runner.count += 1

@@ -88,6 +88,24 @@ def load(data):
     return _scan(data.decode(), 0)[0]
 
 
+#: Where `load_head` leaves the part that it does not read.
+REST = ''
+
+
+def load_head(data):
+    """The header of an INVOKE: an object, and perhaps, after a line feed, another with what few services look at."""
+    text = data.decode()
+    found, end = _scan(text, 0)
+    if end < len(text):
+        found[REST] = text[end + 1:]
+    return found
+
+
+def load_text(text):
+    """JSON of a header as text."""
+    return _scan(text, 0)[0]
+
+
 def frame(kind, number, header=b'', body=b'', flags=0):
     """One frame; the header is bytes of JSON."""
     return _pack(16 + len(header) + len(body), kind, flags, 0, number, len(header)) + header + body

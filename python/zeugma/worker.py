@@ -32,6 +32,7 @@ class Worker:
         self.writer = wire.Writer(sock)
         self.plans = {}
         self.running = {}
+        self.tasks = {}
         self.backlog = deque()
         self.waiters = {}
         self.numbers = itertools.count(1, 2)
@@ -127,11 +128,8 @@ class Worker:
         """Ends one invocation, if it can be ended."""
         number = header.get('id', number)
         reason = header.get('reason') or 'cancelled'
-        invocation = self.running.get(number)
+        invocation = self.running.get(number) or self.tasks.get(number)
         if invocation is None:
-            for invocation in list(self.backlog):
-                if invocation.number == number:
-                    invocation.cancelled = reason
             return
         invocation.cancelled = reason
         if invocation.task is not None:
@@ -173,7 +171,7 @@ class Worker:
 
     def leave_if_empty(self):
         """Ends the process when it is to be drained and nothing is left to do."""
-        if self.running or self.backlog:
+        if self.running or self.tasks:
             return
         self.writer.queue.append(wire.frame(wire.BYE, 0, b'{}'))
         with self.writer.lock:

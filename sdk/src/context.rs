@@ -3,6 +3,7 @@
 use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -20,6 +21,8 @@ pub struct ChannelInfo {
     pub name: Arc<str>,
     /// The type, such as `rest`, `invoke`, `invoke-async`, `scheduler`.
     pub r#type: &'static str,
+    /// The type of the job, such as `interval`, if it is one that came due.
+    pub job: Option<&'static str>,
     /// How it reads bodies: `json` or `raw`; none where that is not said.
     pub data_format: Option<&'static str>,
 }
@@ -27,13 +30,27 @@ pub struct ChannelInfo {
 impl ChannelInfo {
     /// From its name and its type.
     pub fn new(name: impl Into<Arc<str>>, r#type: &'static str) -> Self {
-        Self { name: name.into(), r#type, data_format: None }
+        Self { name: name.into(), r#type, job: None, data_format: None }
+    }
+
+    /// Of a job that came due: its name and its type.
+    pub fn of_job(name: impl Into<Arc<str>>, job: &'static str) -> Self {
+        Self { name: name.into(), r#type: "scheduler", job: Some(job), data_format: None }
     }
 
     /// The same, with how it reads bodies.
     pub fn reading(self, data_format: &'static str) -> Self {
         Self { data_format: Some(data_format), ..self }
     }
+}
+
+/// From where a request comes in the end, however many services have handed it on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// From outside, by a channel; with the address, where there is one.
+    Outside(Option<IpAddr>),
+    /// From the engine itself, such as a job, or from an operator: they need no roles.
+    Within,
 }
 
 /// How deep services may call each other: deeper is taken for a circle.
@@ -52,6 +69,7 @@ struct Inner {
     service: Arc<str>,
     parent: Option<Context>,
     depth: usize,
+    origin: Origin,
     engine: Arc<dyn Engine>,
 }
 
@@ -65,7 +83,17 @@ impl Context {
         service: Arc<str>,
         engine: Arc<dyn Engine>,
     ) -> Self {
-        Self(Arc::new(Inner { cid, caller, channel, deadline, service, parent: None, depth: 1, engine }))
+        let (parent, depth, origin) = (None, 1, Origin::Outside(None));
+        Self(Arc::new(Inner { cid, caller, channel, deadline, service, parent, depth, origin, engine }))
+    }
+
+    /// The same, from there. A context that says nothing of it is that of a stranger from outside.
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        // It was just made, so nobody else has it.
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.origin = origin;
+        }
+        self
     }
 
     /// The context in which this one calls `service`: the same request, one level deeper.
@@ -83,7 +111,7 @@ impl Context {
         if self.0.depth >= MAX_DEPTH {
             return Err(Error::internal(format!("invocations nested deeper than {MAX_DEPTH}: {self}")));
         }
-        let Inner { cid, ref caller, deadline, ref engine, depth, .. } = *self.0;
+        let Inner { cid, ref caller, deadline, ref engine, depth, origin, .. } = *self.0;
         let (caller, engine, parent) = (caller.clone(), engine.clone(), Some(self.clone()));
         Ok(Self(Arc::new(Inner {
             cid,
@@ -93,6 +121,7 @@ impl Context {
             service,
             parent,
             depth: depth + 1,
+            origin,
             engine,
         })))
     }
@@ -105,6 +134,11 @@ impl Context {
     /// Who calls, if the channel has security.
     pub fn caller(&self) -> Option<&Caller> {
         self.0.caller.as_ref()
+    }
+
+    /// From where the request comes in the end.
+    pub fn origin(&self) -> Origin {
+        self.0.origin
     }
 
     /// Where the request came in.

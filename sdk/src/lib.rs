@@ -20,7 +20,7 @@ pub use cid::Cid;
 pub use connection::ftp::Ftp;
 pub use connection::http::Http;
 pub use connection::vault::Vault;
-pub use context::{ChannelInfo, Context, Logger};
+pub use context::{ChannelInfo, Context, Logger, Origin};
 pub use error::{Error, ErrorKind, Result};
 pub use request::{HttpHead, Request};
 pub use response::Response;

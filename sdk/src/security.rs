@@ -1,5 +1,6 @@
 //! Who calls. A service that holds a caller knows that the platform has checked them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::request::HttpHead;
-use crate::{Cid, Result};
+use crate::{Cid, Error, Result};
 
 /// Somebody whom a security definition has vouched for.
 #[derive(Clone, Debug)]
@@ -71,12 +72,12 @@ pub trait Issuer: Send + Sync + 'static {
     /// The definition's name.
     fn name(&self) -> &str;
 
-    /// A token for whoever knows this password; none if it is not the right one, or the user is another. Both take the
-    /// same work.
+    /// A token for whoever knows this password; none if it is not the right one, or the user is another, or if too many
+    /// came `from` there that were wrong. All of it takes the same work.
     ///
     /// # Errors
     /// If sessions cannot be kept.
-    async fn log_in(&self, username: &str, password: &str) -> Result<Option<String>>;
+    async fn log_in(&self, username: &str, password: &str, from: Option<IpAddr>) -> Result<Option<String>>;
 
     /// A token on behalf of somebody, valid for `ttl` after each use; none: as long as the definition says. Whether
     /// that is allowed, the caller of this has to know.
@@ -102,7 +103,13 @@ pub trait Security: Send + Sync + 'static {
     /// If they do not say, or not truthfully.
     async fn check(&self, head: &HttpHead) -> Result<Caller>;
 
-    /// The same, for a definition that calls services to find out, or that has something to tell the caller.
+    /// If the request shows a secret that could be found by trying, such as a password, right or wrong: what
+    /// [`check`](Self::check) answers if it is wrong. Whoever is wrong too often is locked out for a while, and answered
+    /// just this, so that they do not learn whether they are right. None for what nobody can guess, such as a token.
+    fn guess(&self, head: &HttpHead) -> Option<Error>;
+
+    /// As [`check`](Self::check), for a definition that calls services to find out, or that has something to tell the
+    /// caller.
     ///
     /// # Errors
     /// As [`Security::check`].

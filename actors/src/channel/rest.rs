@@ -13,6 +13,7 @@ use sdk::{ChannelInfo, Cid, Error, ErrorKind, HttpHead, Request, Result};
 use serde::de::IgnoredAny;
 use tokio::sync::Semaphore;
 
+use crate::admission::Admission;
 use crate::channel::compression::decompressed;
 use crate::channel::failure;
 use crate::kind::{Kind, Start};
@@ -75,12 +76,21 @@ impl Kind for Rest {
             deadline: params.deadline.get(),
             concurrency: params.concurrency.map(|n| Arc::new(Semaphore::new(n.get() as usize))),
         };
+        let admission = params.admission().admission(&start)?;
         let format = match params.data_format {
             DataFormat::Json => "json",
             DataFormat::Raw => "raw",
         };
         let info = ChannelInfo::new(start.id.name.as_str(), "rest").reading(format);
-        Ok(Part::HttpChannel(Arc::new(RestChannel { params, mount, headers, content_type, limits, info })))
+        Ok(Part::HttpChannel(Arc::new(RestChannel {
+            params,
+            mount,
+            headers,
+            content_type,
+            limits,
+            admission,
+            info,
+        })))
     }
 }
 
@@ -91,6 +101,7 @@ struct RestChannel {
     headers: HeaderMap,
     content_type: HeaderValue,
     limits: Limits,
+    admission: Option<Admission>,
     info: ChannelInfo,
 }
 
@@ -105,6 +116,10 @@ impl HttpChannel for RestChannel {
 
     fn security(&self) -> Option<&Name> {
         self.params.security.as_ref()
+    }
+
+    fn admission(&self) -> Option<&Admission> {
+        self.admission.as_ref()
     }
 
     fn limits(&self) -> &Limits {

@@ -92,8 +92,9 @@ struct Group {
 }
 
 impl Group {
-    /// What is told when nobody knows the caller: that one of them could not be asked, if so; else what the first says.
-    fn refusal(refusals: Vec<Error>) -> Error {
+    /// What is told when nobody knows the caller: that one of them could not be asked, if so; else what the one says
+    /// whose secret was tried, or the first.
+    fn refusal(&self, head: &HttpHead, refusals: Vec<Error>) -> Error {
         let mut first = None;
         for error in refusals {
             if error.kind() != ErrorKind::Unauthenticated {
@@ -101,12 +102,16 @@ impl Group {
             }
             first = first.or(Some(error));
         }
-        first.unwrap_or_else(|| Error::unauthenticated("nobody is let in here"))
+        self.guess(head).or(first).unwrap_or_else(|| Error::unauthenticated("nobody is let in here"))
     }
 }
 
 #[async_trait]
 impl Security for Group {
+    fn guess(&self, head: &HttpHead) -> Option<Error> {
+        self.members.iter().find_map(|member| member.guess(head))
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         let mut refusals = Vec::new();
         for member in &self.members {
@@ -115,7 +120,7 @@ impl Security for Group {
                 Err(error) => refusals.push(error),
             }
         }
-        Err(Self::refusal(refusals))
+        Err(self.refusal(head, refusals))
     }
 
     async fn admit(&self, head: &HttpHead, visit: &Visit<'_>) -> Result<Admitted> {
@@ -126,7 +131,7 @@ impl Security for Group {
                 Err(error) => refusals.push(error),
             }
         }
-        Err(Self::refusal(refusals))
+        Err(self.refusal(head, refusals))
     }
 }
 
@@ -140,6 +145,10 @@ mod tests {
 
     #[async_trait]
     impl Security for Member {
+        fn guess(&self, _: &HttpHead) -> Option<Error> {
+            None
+        }
+
         async fn check(&self, head: &HttpHead) -> Result<Caller> {
             match head.header("who") == Some(self.0) {
                 true => Ok(Caller::vouch(self.0, self.0, Vec::new())),

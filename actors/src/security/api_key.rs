@@ -34,6 +34,9 @@ pub struct Params {
     /// The name under which services see a caller who has shown the key. Default: the name of this definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     username: Option<String>,
+    /// The roles of a caller who has shown the key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
 }
 
 /// See the module.
@@ -50,6 +53,7 @@ impl Kind for ApiKey {
             query: None,
             key: Secret::new("a-long-random-text"),
             username: Some("partner".into()),
+            roles: Vec::new(),
         }
     }
 
@@ -97,6 +101,7 @@ impl Kind for ApiKey {
             key: Fingerprint::of(params.key.reveal().as_bytes())?,
             username: params.username.unwrap_or_else(|| start.id.name.to_string()),
             security: start.id.name.to_string(),
+            roles: params.roles,
         };
         Ok(Part::Security(Guard {
             incoming: Some(Arc::new(incoming)),
@@ -118,10 +123,29 @@ struct Check {
     key: Fingerprint,
     username: String,
     security: String,
+    roles: Vec<String>,
+}
+
+impl Check {
+    fn wrong(&self) -> Error {
+        let place = match &self.place {
+            Place::Header(name) => format!("header {name}"),
+            Place::Query(name) => format!("parameter {name:?}"),
+        };
+        Error::unauthenticated(format!("{place} does not hold a key that is known"))
+    }
 }
 
 #[async_trait]
 impl Security for Check {
+    fn guess(&self, head: &HttpHead) -> Option<Error> {
+        let shown = match &self.place {
+            Place::Header(name) => head.headers.contains_key(name),
+            Place::Query(name) => head.query().any(|(n, _)| n == *name),
+        };
+        shown.then(|| self.wrong())
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         // A key that is there twice is refused: nobody knows which of them others have looked at.
         let right = match &self.place {
@@ -136,17 +160,10 @@ impl Security for Check {
                 matches!(found, (Some(value), None) if self.key.matches(value.as_bytes()))
             }
         };
-        if right {
-            return Ok(Caller::vouch(&self.username, &self.security, Vec::new()));
+        match right {
+            true => Ok(Caller::vouch(&self.username, &self.security, self.roles.clone())),
+            false => Err(self.wrong()),
         }
-        Err(match &self.place {
-            Place::Header(name) => {
-                Error::unauthenticated(format!("header {name} does not hold a key that is known"))
-            }
-            Place::Query(name) => {
-                Error::unauthenticated(format!("parameter {name:?} does not hold a key that is known"))
-            }
-        })
     }
 }
 
@@ -156,7 +173,7 @@ mod tests {
 
     fn params(header: Option<&str>, query: Option<&str>, key: &str) -> Params {
         let (header, query) = (header.map(Into::into), query.map(Into::into));
-        Params { header, query, key: Secret::new(key), username: None }
+        Params { header, query, key: Secret::new(key), username: None, roles: Vec::new() }
     }
 
     fn head(uri: &str, headers: &[(&str, &str)]) -> HttpHead {
@@ -178,7 +195,7 @@ mod tests {
 
     fn check(place: Place) -> Check {
         let key = Fingerprint::of(b"k3y&").expect("random numbers");
-        Check { place, key, username: "partner".into(), security: "sec".into() }
+        Check { place, key, username: "partner".into(), security: "sec".into(), roles: Vec::new() }
     }
 
     #[test]

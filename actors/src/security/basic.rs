@@ -51,6 +51,9 @@ pub struct Params {
     /// What callers who have not logged in are told they need a password for. Default: `zeugma`.
     #[serde(default = "default_realm")]
     realm: String,
+    /// The roles of a caller who has logged in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
 }
 
 fn default_realm() -> String {
@@ -71,6 +74,7 @@ impl Kind for Basic {
             password: Some(Secret::new("a-long-password")),
             password_hash: None,
             realm: default_realm(),
+            roles: Vec::new(),
         }
     }
 
@@ -108,7 +112,7 @@ impl Kind for Basic {
     }
 
     async fn start(params: Params, start: Start) -> Result<Part> {
-        let Params { username, password, password_hash, realm } = params;
+        let Params { username, password, password_hash, realm, roles } = params;
         let mut outgoing: Option<Arc<dyn Credentials>> = None;
         let proof = match (&password, &password_hash) {
             (Some(password), _) => {
@@ -121,7 +125,7 @@ impl Kind for Basic {
             (None, None) => return Err(Error::internal(format!("{} has no password", start.id))),
         };
         let challenge = challenge(&realm)?;
-        let incoming = Check { username, security: start.id.name.to_string(), challenge, proof };
+        let incoming = Check { username, security: start.id.name.to_string(), roles, challenge, proof };
         Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing, ..Guard::default() }))
     }
 }
@@ -161,6 +165,7 @@ fn challenge(realm: &str) -> Result<HeaderValue> {
 struct Check {
     username: String,
     security: String,
+    roles: Vec<String>,
     challenge: HeaderValue,
     proof: Proof,
 }
@@ -175,6 +180,10 @@ enum Proof {
 
 #[async_trait]
 impl Security for Check {
+    fn guess(&self, head: &HttpHead) -> Option<Error> {
+        credential(head).map(|_| self.wrong())
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         let refuse = |what| Error::unauthenticated(what).header(WWW_AUTHENTICATE, self.challenge.clone());
         let given = credential(head).ok_or_else(|| refuse("a user name and a password are needed"))?;
@@ -183,9 +192,15 @@ impl Security for Check {
             Proof::Hash(known) => known.matches(given).await?,
         };
         match right {
-            true => Ok(Caller::vouch(&self.username, &self.security, Vec::new())),
-            false => Err(refuse("wrong user name or password")),
+            true => Ok(Caller::vouch(&self.username, &self.security, self.roles.clone())),
+            false => Err(self.wrong()),
         }
+    }
+}
+
+impl Check {
+    fn wrong(&self) -> Error {
+        Error::unauthenticated("wrong user name or password").header(WWW_AUTHENTICATE, self.challenge.clone())
     }
 }
 
@@ -255,7 +270,13 @@ mod tests {
 
     fn params(username: &str, password: Option<&str>, hash: Option<&str>) -> Params {
         let [password, password_hash] = [password, hash].map(|secret| secret.map(Secret::new));
-        Params { username: username.into(), password, password_hash, realm: default_realm() }
+        Params {
+            username: username.into(),
+            password,
+            password_hash,
+            realm: default_realm(),
+            roles: Vec::new(),
+        }
     }
 
     fn head(authorization: &[&str]) -> HttpHead {
@@ -274,7 +295,7 @@ mod tests {
 
     fn check(proof: Proof) -> Check {
         let challenge = challenge("a \"quoted\" realm").expect("a challenge");
-        Check { username: "clerk".into(), security: "sec".into(), challenge, proof }
+        Check { username: "clerk".into(), security: "sec".into(), roles: Vec::new(), challenge, proof }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod cache;
 mod token;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use self::cache::{Cache, Known};
 use self::token::{Claims, Mint};
 use super::fingerprint::Fingerprint;
+use crate::admission::lockout::Lockout;
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Guard, Part};
 
@@ -32,6 +34,8 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("JWT");
 /// How long a node relies at most on what it was told about a session before it asks anew, which also prolongs the
 /// session: one cheap write a token, a node and this long. For short-lived tokens, a tenth of their life.
 const ASK_EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Stands for users that are none. No definition has this name.
+const NOBODY: &str = "\n";
 /// The longest life of a token.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
@@ -128,6 +132,7 @@ impl Kind for Jwt {
             cache,
             sessions: start.sessions,
             clock: start.clock,
+            lockout: start.lockout,
             _listening: listening,
         });
         Ok(Part::Security(Guard { incoming: Some(tokens.clone()), issuer: Some(tokens), ..Guard::default() }))
@@ -147,6 +152,7 @@ struct Tokens {
     cache: Arc<Cache>,
     sessions: Arc<dyn Sessions>,
     clock: Clock,
+    lockout: Arc<Lockout>,
     _listening: Endless,
 }
 
@@ -170,6 +176,10 @@ fn bearer(head: &HttpHead) -> Option<&str> {
 
 #[async_trait]
 impl Security for Tokens {
+    fn guess(&self, _: &HttpHead) -> Option<Error> {
+        None
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         let token = bearer(head).ok_or_else(refused)?;
         if token.len() > token::LONGEST {
@@ -271,10 +281,20 @@ impl Issuer for Tokens {
         &self.security
     }
 
-    async fn log_in(&self, username: &str, password: &str) -> Result<Option<String>> {
+    async fn log_in(&self, username: &str, password: &str, from: Option<IpAddr>) -> Result<Option<String>> {
         // One keyed hash over both: whichever is wrong, the work is the same. No user name holds a line end.
         let given = format!("{username}\n{password}");
-        match self.credential.matches(given.as_bytes()) {
+        let right = self.credential.matches(given.as_bytes());
+        if let Some(from) = from {
+            // Who names somebody else is not wrong here, and is counted all the same, so that it takes as long.
+            let whose = if username == self.username { &self.security } else { NOBODY };
+            match (self.lockout.locks(whose, from), right) {
+                (true, _) => return Ok(None),
+                (false, true) => self.lockout.right(whose, from),
+                (false, false) => self.lockout.wrong(whose, from),
+            }
+        }
+        match right {
             true => Ok(Some(self.make(&self.username, self.ttl).await?)),
             false => Ok(None),
         }

@@ -216,6 +216,10 @@ impl Check {
 
 #[async_trait]
 impl Security for Check {
+    fn guess(&self, _: &HttpHead) -> Option<Error> {
+        None
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         let chain = head.certificates.as_deref().unwrap_or_default();
         let (hash, now) = (hash(chain), Instant::now());

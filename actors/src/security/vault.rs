@@ -29,6 +29,8 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("zato-vault");
 const TOKEN: HeaderName = HeaderName::from_static("x-zato-vault-token");
 /// How long it holds, in seconds.
 const LEASE: HeaderName = HeaderName::from_static("x-zato-vault-token-lease-duration");
+/// What callers are told whom Vault does not know.
+const UNKNOWN: &str = "these credentials are not known";
 /// How long a caller is checked who came without a deadline.
 const LONGEST: Duration = Duration::from_secs(15);
 /// What is left of a request's time to say that its caller could not be checked.
@@ -221,7 +223,7 @@ impl Check {
             Err(Unproven::Unknown(why)) => {
                 self.cache.forget(&print);
                 tracing::debug!(security = %self.security, %why, "a caller is not known");
-                Err(self.refuse("these credentials are not known"))
+                Err(self.refuse(UNKNOWN))
             }
             Err(Unproven::Away(error)) => {
                 let wait = error.wait().unwrap_or(Duration::from_secs(1));
@@ -290,6 +292,11 @@ impl Check {
 
 #[async_trait]
 impl Security for Check {
+    /// A password can be found by trying; a token cannot.
+    fn guess(&self, head: &HttpHead) -> Option<Error> {
+        shown::has_password(&head.headers).then(|| self.refuse(UNKNOWN))
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         if let Some(service) = &self.service {
             return Err(Error::unavailable(format!(

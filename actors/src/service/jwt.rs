@@ -5,7 +5,7 @@ use config::{Secret, Span};
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use schemars::JsonSchema;
-use sdk::{Context, Error, Request, Response, Result};
+use sdk::{Context, Error, Origin, Request, Response, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -62,10 +62,14 @@ fn answer(token: String) -> Result<Response> {
 /// Authorization. Wrong ones are answered with 401, whichever of them is wrong.
 #[sdk::service(name = "zeugma.jwt.log-in", namespace = "zeugma.jwt")]
 pub async fn log_in(ctx: &Context, input: Credentials) -> Result<Response> {
+    let from = match ctx.origin() {
+        Origin::Outside(from) => from,
+        Origin::Within => None,
+    };
     let mut found = None;
     for issuer in ctx.issuers() {
         if input.security.as_deref().is_none_or(|name| name == issuer.name()) && found.is_none() {
-            found = issuer.log_in(&input.username, input.password.reveal()).await?;
+            found = issuer.log_in(&input.username, input.password.reveal(), from).await?;
         }
     }
     let wrong = || {

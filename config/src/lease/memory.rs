@@ -31,6 +31,16 @@ impl Memory {
         Self { clock, state: Arc::default() }
     }
 
+    /// Whether this owner holds it, as this holding of it.
+    pub fn holds(&self, key: &str, owner: &str, fence: Fence) -> bool {
+        self.state().leases.get(key).is_some_and(|(held, _)| held.owner == owner && held.fence == fence)
+    }
+
+    /// Loses all leases, as a store does that falls back to what it was before.
+    pub fn lose_all(&self) {
+        self.state().leases.clear();
+    }
+
     /// The leases that have not ended.
     fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

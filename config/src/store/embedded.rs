@@ -1,7 +1,9 @@
 //! The embedded store: one database file in the node's data folder. The truth of a node that is not in a cluster.
 
 mod file;
+mod journal;
 mod sessions;
+mod slots;
 
 #[cfg(test)]
 mod tests;
@@ -15,10 +17,13 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use self::file::{Batch, Contents, File};
+use self::journal::FileJournal;
 use self::sessions::FileSessions;
 use super::{Change, CommitError, Entry, Health, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::journal::Journal;
+use crate::lease;
 use crate::name::Revision;
 use crate::sessions::Sessions;
 
@@ -31,6 +36,7 @@ struct Inner {
     folder: PathBuf,
     clock: Clock,
     sessions: FileSessions,
+    journal: FileJournal,
     /// What the file holds, so that readers never wait for the disk.
     current: ArcSwap<Catalog>,
     nudge: watch::Sender<Revision>,
@@ -40,6 +46,8 @@ struct Inner {
     /// once a write has failed.
     file: RwLock<Option<File>>,
     unreadable: Mutex<BTreeSet<String>>,
+    /// Of the one node: they end with it.
+    leases: lease::Memory,
 }
 
 impl Embedded {
@@ -51,10 +59,13 @@ impl Embedded {
         let (file, contents) = File::open(folder)?;
         let revision = contents.catalog.revision;
         let sessions = FileSessions::open(folder, clock.clone())?;
+        let journal = FileJournal::open(folder, clock.clone())?;
         Ok(Self(Arc::new(Inner {
             folder: folder.into(),
+            leases: lease::Memory::new(clock.clone()),
             clock,
             sessions,
+            journal,
             current: ArcSwap::from_pointee(contents.catalog),
             nudge: watch::Sender::new(revision),
             writer: Arc::default(),
@@ -101,6 +112,23 @@ impl Inner {
         drop(unreadable);
         self.publish(after.clone());
         Ok(after)
+    }
+
+    /// Works on the file; opens it anew first if the disk has failed, and forgets it if it fails now.
+    fn with_file<T>(&self, work: impl FnOnce(&File) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let lost = self.file.read().unwrap_or_else(PoisonError::into_inner).is_none();
+        if lost {
+            self.reopen()?;
+        }
+        let outcome = match self.file.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(file) => work(file),
+            None => Err(StoreError::Unavailable("the store is closed".into())),
+        };
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, "what is kept of jobs cannot be written; opening the store again");
+            self.reopen()?;
+        }
+        outcome
     }
 
     /// Opens the file anew and takes over what it holds.
@@ -180,6 +208,10 @@ impl Store for Embedded {
 
     fn sessions(&self) -> Arc<dyn Sessions> {
         Arc::new(self.0.sessions.clone())
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.0.journal.clone())
     }
 
     fn health(&self) -> Health {

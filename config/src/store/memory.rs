@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::{Change, CommitError, Entry, HISTORY_LIMIT, Health, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::journal::{self, Journal};
 use crate::name::Revision;
 use crate::sessions::{self, Sessions};
 
@@ -18,6 +19,7 @@ pub struct Memory {
     state: Mutex<State>,
     nudge: watch::Sender<Revision>,
     sessions: sessions::Memory,
+    journal: journal::Memory,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +33,8 @@ impl Memory {
     /// An empty store.
     pub fn new(clock: Clock) -> Self {
         let sessions = sessions::Memory::new(clock.clone());
-        Self { clock, state: Mutex::default(), nudge: watch::Sender::new(Revision::ZERO), sessions }
+        let (journal, nudge) = (journal::Memory::new(clock.clone()), watch::Sender::new(Revision::ZERO));
+        Self { clock, state: Mutex::default(), nudge, sessions, journal }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -82,6 +85,10 @@ impl Store for Memory {
 
     fn sessions(&self) -> Arc<dyn Sessions> {
         Arc::new(self.sessions.clone())
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.journal.clone())
     }
 
     fn health(&self) -> Health {

@@ -14,10 +14,12 @@
 //! An ACL user needs no more than this, `zeugma` being the name of the cluster:
 //! `ACL SETUSER app on >password ~{zeugma:zeugma}:* -@all +@connection +@read +@write +@scripting +@transaction +time +role`
 
+mod budgets;
 mod cache;
 mod commit;
 mod follower;
 mod import;
+mod journal;
 mod keys;
 mod last_good;
 mod lease;
@@ -28,6 +30,7 @@ mod members;
 mod replica;
 mod scripts;
 mod sessions;
+mod slots;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,7 @@ use async_trait::async_trait;
 use redis::aio::MultiplexedConnection as Connection;
 use tokio::sync::{Notify, broadcast, watch};
 
+use self::journal::RedisJournal;
 use self::keys::Keys;
 use self::last_good::LastGood;
 use self::link::{Failure, Link};
@@ -49,6 +53,7 @@ use self::sessions::RedisSessions;
 use super::{Change, CommitError, Entry, HISTORY_LIMIT, Health, Note, State, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::journal::Journal;
 use crate::name::{Name, Revision};
 use crate::sessions::{PUSHES, Sessions};
 use crate::settings::StoreUrl;
@@ -309,6 +314,10 @@ impl Store for Redis {
 
     fn sessions(&self) -> Arc<dyn Sessions> {
         Arc::new(RedisSessions(self.inner.clone()))
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(RedisJournal(self.inner.clone()))
     }
 
     fn health(&self) -> Health {

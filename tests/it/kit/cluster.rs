@@ -163,6 +163,11 @@ impl Cluster {
         self.nodes.values()
     }
 
+    /// What the nodes that are down have logged.
+    pub(crate) fn logs_of_those_down(&self) -> impl Iterator<Item = String> {
+        self.down.values().map(super::program::logged)
+    }
+
     /// Ends a node at once, as a crash would.
     pub(crate) fn kill(&mut self, n: usize) {
         let node = self.nodes.remove(&n).expect("it runs");
@@ -171,7 +176,9 @@ impl Cluster {
 
     /// Tells a node to stop and waits for it.
     pub(crate) fn stop(&mut self, n: usize) -> i32 {
-        self.nodes.remove(&n).expect("it runs").stop()
+        let (code, folder) = self.nodes.remove(&n).expect("it runs").stop_and_keep();
+        self.down.insert(n, folder);
+        code
     }
 
     /// Waits until each node knows of each other, and has a link to it.

@@ -132,7 +132,7 @@ impl Program {
 
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(log_of(&self.folder)).unwrap_or_default()
+        logged(&self.folder)
     }
 
     /// Sends it a signal, such as `TERM`.
@@ -154,9 +154,15 @@ impl Program {
     }
 
     /// Tells it to stop, as a service manager does, and waits for it.
-    pub(crate) fn stop(mut self) -> i32 {
+    pub(crate) fn stop(self) -> i32 {
+        self.stop_and_keep().0
+    }
+
+    /// The same; what is left is its folder.
+    pub(crate) fn stop_and_keep(mut self) -> (i32, TempDir) {
         self.signal("TERM");
-        self.ended(Duration::from_secs(60)).code().expect("it ends by itself")
+        let code = self.ended(Duration::from_secs(60)).code().expect("it ends by itself");
+        (code, std::mem::replace(&mut self.folder, TempDir::new().expect("a folder")))
     }
 
     /// Ends it as a crash would; what is left is its folder.
@@ -211,6 +217,11 @@ pub(crate) fn in_folder(program: &str, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder).env_clear().env("CLERK_PASSWORD", PASSWORD).env("USER", "ada");
     command
+}
+
+/// What a node in this folder has logged.
+pub(crate) fn logged(folder: &TempDir) -> String {
+    std::fs::read_to_string(log_of(folder)).unwrap_or_default()
 }
 
 fn log_of(folder: &TempDir) -> PathBuf {

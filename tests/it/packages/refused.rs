@@ -50,6 +50,12 @@ fn a_service_is_in_one_package_only_and_hides_none_of_the_engine() {
         let hidden = node.run(&["deploy", "ping.py"]);
         assert!(hidden.code == 1 && hidden.err.contains("is compiled into the node"), "{hidden:?}");
     }
+    // What is there to be tried out gives way, and comes back.
+    node.write("mine.py", &hello("mine").replace("'hello'", "'ftp-handler'"));
+    node.good(&["deploy", "mine.py"]);
+    assert_eq!(node.good(&["invoke", "ftp-handler"]), "mine");
+    node.good(&["undeploy", "mine"]);
+    assert_eq!(node.json(&["service", "show", "ftp-handler"])["kind"], "service.native");
     let both = node.run(&["deploy", "one.py", "two.py"]);
     assert_eq!(both.code, 1, "{both:?}");
     let both = node.run(&["deploy", "--name", "both", "one.py", "two.py"]);

@@ -237,6 +237,10 @@ impl Check {
 
 #[async_trait]
 impl Security for Check {
+    fn guess(&self, _: &HttpHead) -> Option<Error> {
+        None
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         let mut headers = head.headers.get_all(AUTHORIZATION).iter();
         let (Some(header), None) = (headers.next(), headers.next()) else { return Err(refused()) };

@@ -57,6 +57,7 @@ fn kit_with(seal: &[Zeroizing<[u8; 32]>], sign: &[Zeroizing<[u8; 32]>], max_ttl:
     let memory = Memory::new(clock.clone());
     let store = Arc::new(Counted { memory, touched: AtomicUsize::new(0), away: AtomicBool::new(false) });
     let tokens = Tokens {
+        lockout: Arc::default(),
         security: "browsers".into(),
         username: "wéb".into(),
         credential: Fingerprint::of("wéb\nhush".as_bytes()).expect("random numbers"),
@@ -94,7 +95,7 @@ fn head(authorization: &[&str]) -> HttpHead {
 
 impl Kit {
     async fn token(&self) -> String {
-        self.tokens.log_in("wéb", "hush").await.expect("sessions are kept").expect("the right password")
+        self.tokens.log_in("wéb", "hush", None).await.expect("sessions are kept").expect("the right password")
     }
 
     async fn shows(&self, token: &str) -> Result<Caller> {
@@ -131,7 +132,10 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
     for (user, password) in
         [("nobody", "hush"), ("wéb", "other"), ("", ""), ("wéb\nhush", ""), ("we\u{301}b", "hush")]
     {
-        assert!(kit.tokens.log_in(user, password).await.expect("answers").is_none(), "{user:?} {password:?}");
+        assert!(
+            kit.tokens.log_in(user, password, None).await.expect("answers").is_none(),
+            "{user:?} {password:?}"
+        );
     }
 }
 

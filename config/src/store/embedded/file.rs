@@ -196,7 +196,12 @@ impl File {
         rows.rev().take(limit).map(entry).collect()
     }
 
-    fn told<T, E: Into<redb::Error>>(&self, result: Result<T, E>) -> Result<T, StoreError> {
+    /// The database in it.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(super) fn told<T, E: Into<redb::Error>>(&self, result: Result<T, E>) -> Result<T, StoreError> {
         result.map_err(|error| self.explain(error.into()))
     }
 

@@ -110,7 +110,7 @@ async fn settle(inner: &Inner, connection: &mut Connection, fetch: Option<&str>)
             inner.keep_a_copy();
             let floor = above(held.catalog.revision, &found);
             let lineage = found.lineage.continued(&held.lineage);
-            let note = Note { author: "zeugma".into(), reason: Some(why) };
+            let note = Note { author: "zeugma".into(), reason: Some(why), ..Note::default() };
             let note = json(&note).map_err(|error| Failure::told(error.to_string()))?;
             let next = Continuation { found, lineage, floor, note, objects: None };
             // If another node was faster, it has done the same.

@@ -64,6 +64,36 @@ impl Keys {
         self.key(&format!("lease:{name}"))
     }
 
+    /// What all keys begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.0
+    }
+
+    /// HASH: the states of the jobs of a bucket, by name.
+    pub(super) fn jobs(&self, bucket: u16) -> String {
+        self.key(&format!("jobs:{bucket}"))
+    }
+
+    /// HASH: the runs of a bucket that are under way, by name and slot.
+    pub(super) fn runs(&self, bucket: u16) -> String {
+        self.key(&format!("runs:{bucket}"))
+    }
+
+    /// ZSET: the history of a job, by slot.
+    pub(super) fn slots(&self, name: &Name) -> String {
+        self.key(&format!("slots:{name}"))
+    }
+
+    /// HASH: the numbers of jobs, by name; and under the empty name, the last one given.
+    pub(super) fn numbers(&self) -> String {
+        self.key("job-numbers")
+    }
+
+    /// Counts the changes of jobs beside the catalog.
+    pub(super) fn job_changes(&self) -> String {
+        self.key("job-changes")
+    }
+
     /// There as long as this session is.
     pub(super) fn session(&self, id: &str) -> String {
         self.key(&format!("session:{id}"))
@@ -74,6 +104,11 @@ impl Keys {
         self.key("closed")
     }
 
+    /// HASH: what is left of this budget.
+    pub(super) fn budget(&self, name: &str) -> String {
+        self.key(&format!("budget:{name}"))
+    }
+
     /// ZSET: the keys of the items of a cache, by their last use. An item's own key begins with this one.
     pub(super) fn cache(&self, name: &str) -> String {
         self.key(&format!("cache:{name}"))
@@ -82,6 +117,11 @@ impl Keys {
     /// SET: the names of the caches.
     pub(super) fn caches(&self) -> String {
         self.key("caches")
+    }
+
+    /// STREAM: a journal.
+    pub(super) fn journal(&self, name: &str) -> String {
+        self.key(&format!("journal:{name}"))
     }
 
     /// Counts the leases given.

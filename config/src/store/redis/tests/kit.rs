@@ -264,6 +264,10 @@ impl Store for Alone {
     fn describe(&self) -> String {
         self.node.describe()
     }
+    fn journal(&self) -> Arc<dyn crate::Journal> {
+        self.node.journal()
+    }
+
     fn sessions(&self) -> Arc<dyn Sessions> {
         self.node.sessions()
     }

@@ -1,0 +1,4 @@
+//! Jobs fire: on one node, by every rule that a job can have; and on several, whatever happens to them.
+
+mod cluster;
+mod rules;
