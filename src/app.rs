@@ -128,8 +128,7 @@ impl Node {
         let management = Management::default();
         let tasks = Tasks::default();
         let registry = management.registry(extras.kinds, extras.services);
-        let mut registry =
-            registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+        let mut registry = registry.map_err(|e| setup("services", &e))?.with_python(python(&settings));
         if let Some(redis) = &redis {
             registry = registry.with_budgets(redis.clone());
         }
@@ -230,6 +229,9 @@ impl Node {
         if let Err(error) = &stopped {
             tracing::warn!(%error, "the actors do not stop");
         }
+        if let Some(python) = &self.app.registry.python {
+            python.stop().await;
+        }
         // It holds the store open until it has really ended.
         let ended = tokio::time::timeout_at(deadline, self.reconciling).await.is_ok();
         let idle = tokio::time::timeout_at(deadline, self.app.tasks.idle()).await.is_ok();
@@ -287,7 +289,7 @@ impl App {
 }
 
 /// What runs packages of Python. It starts nothing before there is one.
-fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
+fn python(settings: &Settings) -> Arc<Runtime> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Runtime::new(RuntimeSettings {
         python: settings.python.clone(),
@@ -297,7 +299,8 @@ fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
         memory: settings.python_memory.get(),
         node: settings.node.clone(),
         cluster: settings.cluster.clone(),
-        tasks: tasks.clone(),
+        // Its work has no end of its own, so a node that stops does not wait for it: it ends with the last request.
+        tasks: Tasks::default(),
     })
 }
 

@@ -9,7 +9,9 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi tokens openbao slapd"
+ALL="python curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi tokens openbao slapd"
+# Only installed when asked for.
+MORE="frameworks"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 SERVERS=${ZEUGMA_TEST_SERVERS:-$ROOT/target/servers}
 mkdir -p "$SERVERS"
@@ -70,6 +72,19 @@ pip_install() {
         rm -rf "${SERVERS:?}/$name"
         return 1
     }
+}
+
+# The Python that services run in is one of the system's; any from 3.9 on will do.
+python() {
+    /usr/bin/python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 9))' 2>/dev/null && return
+    apt_update
+    as_root apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
+}
+
+# What services in Python are compared with by `cargo bench --bench load`; no test needs it.
+frameworks() {
+    "$SERVERS/frameworks/bin/python" -c 'import fastapi, uvicorn, uvloop, httptools, flask, gevent, gunicorn' 2>/dev/null ||
+        pip_install frameworks fastapi 'uvicorn[standard]' flask gunicorn gevent
 }
 
 # A client is no server that could be in somebody's way: it is installed as usual.
@@ -161,10 +176,10 @@ command -v flock >/dev/null && flock 9
 current=
 trap '[ -z "$current" ] || say "$current could not be installed"' EXIT
 for what in ${*:-$ALL}; do
-    case " $ALL " in
+    case " $ALL $MORE " in
     *" $what "*) ;;
     *)
-        say "there is no $what here; there are: $ALL"
+        say "there is no $what here; there are: $ALL $MORE"
         exit 2
         ;;
     esac

@@ -141,6 +141,11 @@ async fn node(variant: &str) {
     assert!(HOP.set(actor).is_ok());
     let folder = tempfile::TempDir::new().expect("a folder");
     let node = start(folder.path()).await;
+    if variant.starts_with("python") {
+        super::python::deploy(&node, variant).await;
+        println!("{}", node.data);
+        return std::future::pending().await;
+    }
     let hash = actors::security::basic::hash_password("s3cret").expect("a hash");
     let (service, security) = match variant {
         "basic" => ("direct", "clerk"),

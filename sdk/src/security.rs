@@ -108,8 +108,7 @@ pub trait Security: Send + Sync + 'static {
     /// just this, so that they do not learn whether they are right. None for what nobody can guess, such as a token.
     fn guess(&self, head: &HttpHead) -> Option<Error>;
 
-    /// As [`check`](Self::check), for a definition that calls services to find out, or that has something to tell the
-    /// caller.
+    /// The same, for a definition that calls services to find out, or that has something to tell the caller.
     ///
     /// # Errors
     /// As [`Security::check`].

@@ -136,17 +136,17 @@ async fn call(
     };
 
     // 4. Who calls: before anything of the body is read.
-    let engine: Arc<dyn Engine> = snapshot.clone();
     let (address, admission) = (head.peer.ip(), route.channel.admission());
     if let Some(admission) = admission {
         admission.from(address).await?;
     }
+    let engine: Arc<dyn Engine> = snapshot.clone();
     let caller = match &route.security {
         Ok(None) => None,
         Ok(Some(security)) => {
             let visit = Visit { cid, deadline, engine: &engine };
-            let Admitted { caller, headers } =
-                within(deadline, known(app, route, security, head, &visit)).await?;
+            let known = known(app, route, security, head, &visit);
+            let Admitted { caller, headers } = within(deadline, known).await?;
             *told = headers;
             Some(caller)
         }

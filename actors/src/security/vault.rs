@@ -29,8 +29,6 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("zato-vault");
 const TOKEN: HeaderName = HeaderName::from_static("x-zato-vault-token");
 /// How long it holds, in seconds.
 const LEASE: HeaderName = HeaderName::from_static("x-zato-vault-token-lease-duration");
-/// What callers are told whom Vault does not know.
-const UNKNOWN: &str = "these credentials are not known";
 /// How long a caller is checked who came without a deadline.
 const LONGEST: Duration = Duration::from_secs(15);
 /// What is left of a request's time to say that its caller could not be checked.
@@ -178,6 +176,9 @@ struct Check {
     channel: ChannelInfo,
 }
 
+/// What wrong credentials are answered.
+const UNKNOWN: &str = "these credentials are not known";
+
 impl Check {
     fn refuse(&self, what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
         Error::unauthenticated(what).header(WWW_AUTHENTICATE, CHALLENGE)
@@ -292,9 +293,16 @@ impl Check {
 
 #[async_trait]
 impl Security for Check {
-    /// A password can be found by trying; a token cannot.
+    /// A password; with a service that picks the method, whatever is shown may be taken for one.
     fn guess(&self, head: &HttpHead) -> Option<Error> {
-        shown::has_password(&head.headers).then(|| self.refuse(UNKNOWN))
+        let shown = self.shown(head).ok()?;
+        let method = self.method.or_else(|| self.authority.default_method());
+        let proof = shown.proof(method, self.mount.as_deref());
+        let guessed = match proof {
+            Some(proof) => matches!(proof.method, Method::UsernamePassword | Method::Ldap),
+            None => false,
+        };
+        (guessed || self.service.is_some()).then(|| self.refuse(UNKNOWN))
     }
 
     async fn check(&self, head: &HttpHead) -> Result<Caller> {

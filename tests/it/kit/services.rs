@@ -20,13 +20,13 @@ pub static ALL: &[&dyn Service] = &[
     &counts,
     &large,
     &who,
+    &notes,
+    &slow_note,
+    &fails_twice,
     &has_role,
     &relays,
     &picks_a_method,
     &reads_a_secret,
-    &notes,
-    &slow_note,
-    &fails_twice,
     &fetches,
 ];
 
@@ -132,6 +132,44 @@ pub async fn who(ctx: &Context) -> Result<Response> {
     Ok(Response::new(ctx.caller().map_or("nobody", |caller| caller.name()).to_owned()))
 }
 
+static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// What `notes` and its like were called with, by whom, if the text has this word.
+pub fn noted(word: &str) -> Vec<String> {
+    NOTES.lock().expect("no panic").iter().filter(|note| note.contains(word)).cloned().collect()
+}
+
+fn note(ctx: &Context, request: &Request) {
+    let (channel, text) = (ctx.channel(), String::from_utf8_lossy(&request.raw).into_owned());
+    let (kind, job) = (channel.r#type, channel.job.unwrap_or("-"));
+    NOTES.lock().expect("no panic").push(format!("{} {kind} {job} {} {text}", channel.name, ctx.cid()));
+}
+
+/// Writes down what it is called with.
+#[zeugma::service]
+pub async fn notes(ctx: &Context, request: Request) -> Result<()> {
+    note(ctx, &request);
+    Ok(())
+}
+
+/// Writes down what it is called with, and takes half a second.
+#[zeugma::service]
+pub async fn slow_note(ctx: &Context, request: Request) -> Result<()> {
+    note(ctx, &request);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok(())
+}
+
+/// Fails twice for each cid, and then does not.
+#[zeugma::service]
+pub async fn fails_twice(ctx: &Context, request: Request) -> Result<()> {
+    note(ctx, &request);
+    match noted(ctx.cid().as_str()).len() {
+        ..=2 => Err(Error::upstream("not yet")),
+        _ => Ok(()),
+    }
+}
+
 /// Says whether the caller has the role that the body names.
 #[zeugma::service]
 pub async fn has_role(ctx: &Context, request: Request) -> Result<Response> {
@@ -173,42 +211,4 @@ pub async fn reads_a_secret(ctx: &Context, request: Request) -> Result<Response>
 pub async fn relays(ctx: &Context) -> Result<Response> {
     let answer = ctx.connection::<zeugma::Http>("other")?.get().send().await?;
     Ok(Response::new(answer.status.to_string()))
-}
-
-static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-/// What `notes` and its like were called with, by whom, if the text has this word.
-pub fn noted(word: &str) -> Vec<String> {
-    NOTES.lock().expect("no panic").iter().filter(|note| note.contains(word)).cloned().collect()
-}
-
-fn note(ctx: &Context, request: &Request) {
-    let (channel, text) = (ctx.channel(), String::from_utf8_lossy(&request.raw).into_owned());
-    let (kind, job) = (channel.r#type, channel.job.unwrap_or("-"));
-    NOTES.lock().expect("no panic").push(format!("{} {kind} {job} {} {text}", channel.name, ctx.cid()));
-}
-
-/// Writes down what it is called with.
-#[zeugma::service]
-pub async fn notes(ctx: &Context, request: Request) -> Result<()> {
-    note(ctx, &request);
-    Ok(())
-}
-
-/// Writes down what it is called with, and takes half a second.
-#[zeugma::service]
-pub async fn slow_note(ctx: &Context, request: Request) -> Result<()> {
-    note(ctx, &request);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    Ok(())
-}
-
-/// Fails twice for each cid, and then does not.
-#[zeugma::service]
-pub async fn fails_twice(ctx: &Context, request: Request) -> Result<()> {
-    note(ctx, &request);
-    match noted(ctx.cid().as_str()).len() {
-        ..=2 => Err(Error::upstream("not yet")),
-        _ => Ok(()),
-    }
 }

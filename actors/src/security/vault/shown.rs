@@ -84,11 +84,6 @@ impl Shown {
     }
 }
 
-/// Whether there is a password.
-pub(super) fn has_password(headers: &HeaderMap) -> bool {
-    headers.contains_key(PASSWORD)
-}
-
 /// What a service is told that picks the method. The body is null: callers are checked before it is read.
 pub(super) fn question(definition: &str, head: &HttpHead) -> Value {
     let mut environ = Map::new();
