@@ -15,6 +15,7 @@ fn main() -> io::Result<()> {
         list += &format!("    ({:?}, include_str!({:?})),\n", name.display().to_string(), file);
     }
     list.push(']');
+    #[allow(clippy::disallowed_methods, reason = "cargo tells a build script in no other way")]
     let out = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo says where to write"))?;
     fs::write(Path::new(&out).join("python_package.rs"), list)
 }

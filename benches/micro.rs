@@ -29,7 +29,7 @@ async fn live_with(channels: usize) -> Live {
         .collect();
     let drafts = config::bundle::parse(&format!("channels:\n{list}"), None).expect("a bundle");
     let definition = |draft: &config::Draft| {
-        let Checked { faults, needs, claims, secrets } = registry.check(draft);
+        let Checked { faults, needs, claims, secrets, .. } = registry.check(draft);
         assert!(faults.is_empty(), "{faults:?}");
         Definition {
             id: draft.id.clone(),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::admission::lockout::Lockout;
 use actors::python::{Runtime, RuntimeSettings};
 use actors::scheduler::{self, Scheduler};
 use actors::supervisor::Supervisor;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::definitions::Definitions;
 use crate::http::{admin, ingress, listener, tls};
+use crate::jobs::Jobs;
 use crate::joining::Cluster;
 use crate::management::Management;
 use crate::metrics::Metrics;
@@ -55,10 +57,14 @@ pub struct App {
     pub supervisor: Supervisor,
     /// Fires jobs; none before the node has started.
     pub scheduler: Option<Scheduler>,
+    /// What operators and programs do to jobs; none before the node has started.
+    pub jobs: Option<Arc<Jobs>>,
     /// What it counts.
     pub metrics: Metrics,
     /// Its place in its cluster; none on a node that is no part of one.
     pub cluster: Option<Cluster>,
+    /// Who has been wrong too often.
+    pub lockout: Arc<Lockout>,
     /// Background work.
     pub tasks: Tasks,
     /// Time.
@@ -101,7 +107,7 @@ impl Node {
         let setup = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
         let keyring = settings.keyring(environment).map_err(|e| setup("the sealing keys", &e))?;
         let clock = Clock::System;
-        let (store, (slots, leases), redis): (Arc<dyn Store>, Jobs, _) = match &settings.store {
+        let (store, (slots, leases), redis): (Arc<dyn Store>, JobStores, _) = match &settings.store {
             StoreUrl::Embedded => {
                 let (folder, clock) = (settings.data.clone(), clock.clone());
                 let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, clock)).await?;
@@ -122,8 +128,13 @@ impl Node {
         let management = Management::default();
         let tasks = Tasks::default();
         let registry = management.registry(extras.kinds, extras.services);
-        let registry = registry.map_err(|e| setup("services", &e))?.with_python(python(&settings, &tasks));
+        let mut registry =
+            registry.map_err(|e| setup("services", &e))?.with_python(python(&settings));
+        if let Some(redis) = &redis {
+            registry = registry.with_budgets(redis.clone());
+        }
         let registry = Arc::new(registry);
+        let lockout = registry.lockout.clone();
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
         let mut live = Live::new(tasks.clone(), clock.clone());
         if let Some(redis) = &redis {
@@ -154,7 +165,9 @@ impl Node {
             live,
             supervisor,
             scheduler: None,
+            jobs: None,
             metrics,
+            lockout,
             tasks,
             clock,
             started: Instant::now(),
@@ -168,17 +181,20 @@ impl Node {
             app.cluster = Some(cluster);
             guard
         });
-        let jobs = app.fire_jobs(slots, leases);
+        let jobs = app.fire_jobs(slots, leases, &management);
         if let Some(tls) = &tls {
             tls.watch(&app);
         }
         let limits = listener::Limits::of(&app.settings);
         let data = ingress::service(app.clone());
-        let data = listener::open("data", app.settings.listen, data, &limits, tls.clone(), &app).await?;
-        let admin_service = warp::service(admin::filter(&app));
-        let admin_service = hyper_util::service::TowerToHyperService::new(admin_service);
-        let make = move |_| admin_service.clone();
-        let admin = listener::open("admin", app.settings.admin, make, &limits, tls, &app).await?;
+        let live = app.live.clone();
+        let ask = || -> listener::Ask { Box::new(move || live.now().certificates) };
+        let asking = tls.clone().map(|certificates| (certificates, ask()));
+        let data = listener::open("data", app.settings.listen, data, &limits, asking, &app).await?;
+        let inner = hyper_util::service::TowerToHyperService::new(warp::service(admin::filter(&app)));
+        let make = move |peer: listener::Peer| admin::FromPeer { inner: inner.clone(), peer: peer.address };
+        let silent = tls.map(|certificates| -> (_, listener::Ask) { (certificates, Box::new(|| false)) });
+        let admin = listener::open("admin", app.settings.admin, make, &limits, silent, &app).await?;
         Ok(Self {
             app,
             data: data.address,
@@ -214,6 +230,9 @@ impl Node {
         if let Err(error) = &stopped {
             tracing::warn!(%error, "the actors do not stop");
         }
+        if let Some(python) = &self.app.registry.python {
+            python.stop().await;
+        }
         // It holds the store open until it has really ended.
         let ended = tokio::time::timeout_at(deadline, self.reconciling).await.is_ok();
         let idle = tokio::time::timeout_at(deadline, self.app.tasks.idle()).await.is_ok();
@@ -225,11 +244,16 @@ impl Node {
 }
 
 /// Where a store keeps what it keeps of jobs, and their leases.
-type Jobs = (Arc<dyn Slots>, Arc<dyn Leases>);
+type JobStores = (Arc<dyn Slots>, Arc<dyn Leases>);
 
 impl App {
     /// Begins to fire jobs.
-    fn fire_jobs(&mut self, slots: Arc<dyn Slots>, leases: Arc<dyn Leases>) -> Endless {
+    fn fire_jobs(
+        &mut self,
+        slots: Arc<dyn Slots>,
+        leases: Arc<dyn Leases>,
+        management: &Management,
+    ) -> Endless {
         let cluster = self.cluster.clone();
         let begun = self.clock.now().timestamp_micros().unsigned_abs();
         let members = cluster.as_ref().map(|cluster| cluster.membership.clone());
@@ -245,7 +269,10 @@ impl App {
             clock: self.clock.clone(),
         };
         let (scheduler, guard) = Scheduler::begin(with, self.metrics.jobs.meters.clone());
-        self.scheduler = Some(scheduler);
+        self.scheduler = Some(scheduler.clone());
+        let jobs = Arc::new(Jobs { definitions: self.definitions.clone(), scheduler });
+        management.begin_jobs(&jobs);
+        self.jobs = Some(jobs);
         guard
     }
 
@@ -263,7 +290,7 @@ impl App {
 }
 
 /// What runs packages of Python. It starts nothing before there is one.
-fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
+fn python(settings: &Settings) -> Arc<Runtime> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Runtime::new(RuntimeSettings {
         python: settings.python.clone(),
@@ -273,7 +300,8 @@ fn python(settings: &Settings, tasks: &Tasks) -> Arc<Runtime> {
         memory: settings.python_memory.get(),
         node: settings.node.clone(),
         cluster: settings.cluster.clone(),
-        tasks: tasks.clone(),
+        // Its work has no end of its own, so a node that stops does not wait for it: it ends with the last request.
+        tasks: Tasks::default(),
     })
 }
 

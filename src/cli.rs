@@ -2,7 +2,9 @@
 
 mod actors;
 mod admin;
+mod admin_token;
 mod apply;
+mod audit;
 mod bundle;
 mod change;
 mod check;
@@ -14,6 +16,8 @@ mod exit;
 mod export;
 mod history;
 mod invoke;
+mod job;
+mod key;
 mod kinds;
 mod migrate;
 mod nodes;
@@ -23,6 +27,7 @@ mod password;
 mod service;
 mod start;
 mod store;
+mod token;
 
 use std::process::ExitCode;
 
@@ -63,6 +68,8 @@ enum Command {
     Delete(definitions::Delete),
     /// Shows who changed what, and when
     History(history::History),
+    /// Shows who did what, and who was refused
+    Audit(audit::Audit),
     /// Makes everything as it was at an earlier revision
     Rollback(history::Rollback),
     /// Deploys files with services in them, on every node
@@ -77,6 +84,9 @@ enum Command {
     /// Shows services
     #[command(subcommand)]
     Service(service::Services),
+    /// Shows jobs, fires them, and switches them on and off
+    #[command(subcommand)]
+    Job(job::Jobs),
     /// Shows nodes, the revision of each, and what is wrong
     Status(nodes::Status),
     /// Shows the nodes
@@ -88,9 +98,19 @@ enum Command {
     Actors(actors::Actors),
     /// Tells an actor to ping, pause, resume, drain, restart or to say its stats
     Actor(actors::Actor),
+    /// Makes, shows and revokes tokens for the admin listener
+    #[command(subcommand)]
+    AdminToken(admin_token::AdminTokens),
     /// Changes passwords, keys and tokens
+    /// Changes the secrets of definitions
     #[command(subcommand)]
     Password(password::Password),
+    /// Makes tokens for callers
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Makes sealing keys, and seals everything anew
+    #[command(subcommand)]
+    Key(key::Key),
     /// Moves the definitions and the history of a single node into a cluster
     Migrate(migrate::Migrate),
     /// Checks a bundle without a node
@@ -133,18 +153,23 @@ fn run(command: Command, services: &'static [&'static dyn Service]) -> Result<Ex
         Command::Get(get) => once(get.run()),
         Command::Delete(delete) => once(delete.run()),
         Command::History(history) => once(history.run()),
+        Command::Audit(audit) => once(audit.run()),
         Command::Rollback(rollback) => once(rollback.run()),
         Command::Deploy(deploy) => once(deploy.run()),
         Command::Undeploy(undeploy) => once(undeploy.run()),
         Command::Package(packages) => once(packages.run()),
         Command::Invoke(invoke) => once(invoke.run()),
         Command::Service(services) => once(services.run()),
+        Command::Job(jobs) => once(jobs.run()),
         Command::Status(status) => once(status.run()),
         Command::Nodes(nodes) => once(nodes.run()),
         Command::Store(store) => once(store.run()),
         Command::Actors(actors) => once(actors.run()),
         Command::Actor(actor) => once(actor.run()),
+        Command::AdminToken(tokens) => once(tokens.run()),
         Command::Password(password) => once(password.run()),
+        Command::Token(token) => once(token.run()),
+        Command::Key(key) => once(key.run()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The use case of changing what is wanted: check everything, commit once, wait for the receipt.
 
+mod audit;
 mod diff;
 mod error;
 mod inspect;
@@ -18,12 +19,16 @@ use actors::Registry;
 use chrono::{DateTime, Utc};
 use cluster::{Board, Receipt};
 use config::bundle::Bundle;
-use config::{Catalog, CommitError, DefId, Definition, Draft, Family, Keyring, Note, Place, Revision, Store};
+use config::{
+    Catalog, CommitError, DefId, Definition, Draft, Family, Keyring, Note, Place, Principal, Revision, Role,
+    Store,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+pub use self::audit::{Asked, Audited, Search};
 pub use self::diff::{Changed, Field, What};
 pub use self::error::Refused;
 use self::prepare::{Found, Prepared, Wish};
@@ -62,11 +67,13 @@ pub struct Options {
     pub prune: bool,
     /// How long to wait until every node serves the change.
     pub wait: Duration,
+    /// What the writer may do.
+    pub role: Role,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { expect: None, dry_run: false, prune: false, wait: WAIT }
+        Self { expect: None, dry_run: false, prune: false, wait: WAIT, role: Role::Admin }
     }
 }
 
@@ -111,6 +118,9 @@ pub struct Event {
     pub at: DateTime<Utc>,
     /// Who changed something.
     pub author: String,
+    /// The admin token that they showed, if it was changed that way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Principal>,
     /// Why, if they said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -228,6 +238,25 @@ impl Definitions {
         self.change(&options, note, wish).await
     }
 
+    /// Seals every secret anew that the first key does not open, so that older keys can be taken out: one revision.
+    ///
+    /// # Errors
+    /// If no key opens a secret; what does not fit this version of the program any more; a conflict; a store that does
+    /// not answer.
+    pub async fn reseal(&self, options: Options, note: Note) -> Result<Outcome, Refused> {
+        let place = Place { source: Some("sealed anew".into()), position: None };
+        let wish = |current: &Catalog| {
+            let mut drafts = Vec::new();
+            for definition in current.definitions.values().filter(|d| !self.keyring.is_current(&d.params)) {
+                let params = self.keyring.open(&definition.params)?;
+                let Definition { id, kind, enabled, .. } = Definition::clone(definition);
+                drafts.push(Draft { id, kind, enabled, params, place: place.clone() });
+            }
+            Ok(Wish { drafts, ..Wish::default() })
+        };
+        self.change(&options, note, wish).await
+    }
+
     /// Checks and commits until nobody was faster.
     async fn change(
         &self,
@@ -252,6 +281,7 @@ impl Definitions {
             }
             let Prepared { change, changes, unchanged } =
                 self.prepare(current.clone(), wish(&current)?).await?;
+            self.allowed(options.role, &current, &change)?;
             let begun = Instant::now();
             let mut revision = current.revision;
             if !options.dry_run && !change.is_empty() {
@@ -270,6 +300,20 @@ impl Definitions {
             let wait = if options.dry_run { Duration::ZERO } else { options.wait };
             let receipt = self.board.settled(revision, begun, wait).await;
             return Ok(Outcome { revision, dry_run: options.dry_run, changes, unchanged, receipt });
+        }
+    }
+
+    /// Refuses a change of what only an admin may write.
+    fn allowed(&self, role: Role, current: &Catalog, change: &config::Change) -> Result<(), Refused> {
+        if role >= Role::Admin {
+            return Ok(());
+        }
+        let before = |id: &DefId| current.get(id).map(|d| (d.id.clone(), d.kind.clone()));
+        let touched = change.put.iter().map(|d| (d.id.clone(), d.kind.clone()));
+        let were = change.put.iter().map(|d| &d.id).chain(&change.delete).filter_map(before);
+        match touched.chain(were).find(|(_, kind)| self.registry.guarded(kind)) {
+            Some((id, _)) => Err(Refused::Forbidden(id)),
+            None => Ok(()),
         }
     }
 

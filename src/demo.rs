@@ -58,7 +58,8 @@ impl Demo {
         for draft in &mut drafts {
             at_port(draft, ftp.port());
         }
-        let note = Note { author: "demo".into(), reason: Some("zeugma start --demo".into()) };
+        let note =
+            Note { author: "demo".into(), reason: Some("zeugma start --demo".into()), ..Note::default() };
         node.app
             .definitions
             .apply(drafts, Options::default(), note)

@@ -4,3 +4,4 @@ pub mod admin;
 pub mod ingress;
 pub mod listener;
 pub mod tls;
+mod zato;

@@ -23,7 +23,7 @@ use config::store::redis::Redis;
 use config::{DefId, Revision, Secret, Store as _};
 use http::HeaderValue;
 use sdk::task::{Endless, Tasks};
-use sdk::{ChannelInfo, Context, Request};
+use sdk::{ChannelInfo, Context, Origin, Request};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde_json::Value;
@@ -222,6 +222,7 @@ impl Errands for Here {
         let channel = ChannelInfo::new("admin", "invoke");
         let ctx =
             Context::new(cid, None, channel, Instant::now() + limit, bound.name.clone(), snapshot.clone());
+        let ctx = ctx.with_origin(Origin::Within); // only operators call across nodes
         let response = bound.call(&ctx, Request::new(body)).await.map_err(failed)?;
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let invoked = Invoked {

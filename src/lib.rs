@@ -7,6 +7,7 @@ pub mod cli;
 pub mod definitions;
 pub mod demo;
 pub mod http;
+pub mod jobs;
 pub mod joining;
 pub mod logging;
 pub mod management;

@@ -1,6 +1,8 @@
 //! The management services: what is wanted, changed by services instead of by people. `zeugma.<family>.<verb>` for
 //! security, channels, connections and packages; whoever may call them is up to the channel that they are mounted on.
 
+mod job_form;
+mod jobs;
 mod upload;
 
 use std::sync::{Arc, OnceLock, Weak};
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 use actors::{AnyKind, Registry};
 use async_trait::async_trait;
-use config::{Clear, CommitError, DefId, Draft, Family, Fault, KindTag, Name, Note, Place, Revision};
+use config::{Clear, CommitError, DefId, Draft, Family, Fault, KindTag, Name, Note, Place, Revision, Role};
 use schemars::{JsonSchema, Schema, schema_for};
 use sdk::input::Decoder;
 use sdk::{Context, Error, Request, Response, Result, Service, ServiceInfo};
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::definitions::{Definitions, Options, Outcome, Refused, WAIT};
 use crate::http::admin::shapes::{Listing, Single};
+use crate::jobs::Jobs;
 
 /// The families that have management services.
 const FAMILIES: [Family; 4] = [Family::Security, Family::Channel, Family::Connection, Family::Package];
@@ -29,7 +32,10 @@ const MARGIN: Duration = Duration::from_millis(200);
 /// What the management services of one node work with. They are entered into the registry before there is anything to
 /// work with, since that needs the registry. They do not keep it alive, or each would keep the other for ever.
 #[derive(Clone, Default)]
-pub struct Management(Arc<OnceLock<Weak<Definitions>>>);
+pub struct Management {
+    definitions: Arc<OnceLock<Weak<Definitions>>>,
+    jobs: Arc<OnceLock<Weak<Jobs>>>,
+}
 
 impl Management {
     /// The kinds and services of a node, these among them.
@@ -46,21 +52,31 @@ impl Management {
             verbs.map(|verb| Arc::new(Managing { of: self.clone(), family, verb }) as Arc<dyn Service>)
         });
         let upload = Arc::new(upload::UploadPackage(self.clone())) as Arc<dyn Service>;
-        Registry::new(kinds, services)?.with(managing.chain([upload]))
+        Registry::new(kinds, services)?.with(managing.chain([upload]).chain(jobs::all(self)))
     }
 
     /// From now on the services work, as long as somebody holds what this returns.
     pub fn begin(&self, definitions: &Definitions) -> Arc<Definitions> {
         let definitions = Arc::new(definitions.clone());
         // A node begins once; if it did twice, the first would go on.
-        drop(self.0.set(Arc::downgrade(&definitions)));
+        drop(self.definitions.set(Arc::downgrade(&definitions)));
         definitions
+    }
+
+    /// From now on the services for jobs work, as long as somebody holds these.
+    pub fn begin_jobs(&self, jobs: &Arc<Jobs>) {
+        drop(self.jobs.set(Arc::downgrade(jobs)));
+    }
+
+    fn jobs(&self) -> Result<Arc<Jobs>> {
+        let jobs = self.jobs.get().and_then(Weak::upgrade);
+        jobs.ok_or_else(|| Error::unavailable("the node starts, or stops"))
     }
 }
 
 impl Management {
     fn definitions(&self) -> Result<Arc<Definitions>> {
-        let definitions = self.0.get().and_then(Weak::upgrade);
+        let definitions = self.definitions.get().and_then(Weak::upgrade);
         definitions.ok_or_else(|| Error::unavailable("the node starts, or stops"))
     }
 }
@@ -252,11 +268,12 @@ fn draft(id: DefId, r#type: &str, enabled: bool, params: Map<String, Value>) -> 
 /// The receipt is waited for only as long as the caller waits for the answer.
 fn options(ctx: &Context, expect: Option<Revision>) -> Options {
     let left = ctx.deadline().saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
-    Options { expect, wait: WAIT.min(left), ..Options::default() }
+    // Whoever may call these services: rights over nodes are not given that way.
+    Options { expect, wait: WAIT.min(left), role: Role::Deployer, ..Options::default() }
 }
 
 fn note(ctx: &Context) -> Note {
     let who = ctx.caller().map_or("somebody", |caller| caller.name());
     let author = format!("{who}, through channel {}", ctx.channel().name);
-    Note { author, reason: Some(format!("{} (cid {})", ctx.service(), ctx.cid())) }
+    Note { author, reason: Some(format!("{} (cid {})", ctx.service(), ctx.cid())), ..Note::default() }
 }

@@ -22,11 +22,13 @@ pub struct Metrics {
     pub connections: IntGaugeVec,
     /// Connections that were refused or dropped, by listener and reason.
     pub dropped: IntCounterVec,
+    refused: IntCounterVec,
     revision: IntGauge,
     faults: IntGauge,
     actors: IntGaugeVec,
     in_flight: IntGaugeVec,
     up: IntGaugeVec,
+    alarms: IntGaugeVec,
     uptime: IntGauge,
     store_up: IntGauge,
     store_alarms: IntGauge,
@@ -71,11 +73,21 @@ impl Metrics {
                 "Connections refused or dropped, by listener and reason.",
                 &["listener", "reason"],
             )?,
+            refused: counters(
+                "zeugma_refused_total",
+                "Requests to channels that were refused because of who called or how often, by reason.",
+                &["reason"],
+            )?,
             revision: gauge("zeugma_revision", "The revision that requests see.")?,
             faults: gauge("zeugma_faults", "Definitions that do not run as wanted.")?,
             actors: gauges("zeugma_actors", "Actors, by family and state.", &["family", "state"])?,
             in_flight: gauges("zeugma_in_flight", "Calls inside a part right now.", &["family", "name"])?,
             up: gauges("zeugma_connection_up", "Whether the other side of a connection answers.", &["name"])?,
+            alarms: gauges(
+                "zeugma_alarms",
+                "Connections that work now and will not for long unless somebody acts, such as one whose token ends.",
+                &["name"],
+            )?,
             uptime: gauge("zeugma_uptime_seconds", "How long the node has been running.")?,
             store_up: gauge("zeugma_store_up", "Whether the store answers.")?,
             store_alarms: gauge(
@@ -95,6 +107,11 @@ impl Metrics {
         })
     }
 
+    /// One more request to a channel that was refused because of who called or how often.
+    pub fn refused(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+
     /// The text, with the gauges brought up to date.
     pub fn render(&self, app: &App) -> Vec<u8> {
         let snapshot = app.live.now();
@@ -108,7 +125,7 @@ impl Metrics {
         self.nodes.set(i64::try_from(app.definitions.board.watch().borrow().len()).unwrap_or(i64::MAX));
         let resyncs = app.cluster.as_ref().map_or(0, |cluster| cluster.beat.borrow().resyncs);
         self.resyncs.set(i64::try_from(resyncs).unwrap_or(i64::MAX));
-        for gauges in [&self.actors, &self.in_flight, &self.up] {
+        for gauges in [&self.actors, &self.in_flight, &self.up, &self.alarms] {
             gauges.reset();
         }
         for actor in app.supervisor.list() {
@@ -120,6 +137,7 @@ impl Metrics {
                 .with_label_values(&[family, name])
                 .set(i64::try_from(actor.in_flight).unwrap_or(i64::MAX));
             if actor.id.family == config::Family::Connection {
+                self.alarms.with_label_values(&[name]).set(i64::from(actor.alarm.is_some()));
                 self.up.with_label_values(&[name]).set(i64::from(actor.down_since.is_none()));
             }
         }

@@ -119,7 +119,7 @@ fn choices<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
     match several {
         Some(all) => all
             .iter()
-            .map(|choice| resolved(root, choice))
+            .flat_map(|choice| choices(root, choice))
             .filter(|choice| choice.get("type").is_none_or(|r#type| r#type != "null"))
             .collect(),
         None => vec![schema],

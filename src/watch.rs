@@ -179,7 +179,7 @@ impl Watching {
         if bundle == Bundle::default() && gone.is_empty() {
             return Ok(());
         }
-        let note = Note { author: "zeugma start".into(), reason: Some("--watch".into()) };
+        let note = Note { author: "zeugma start".into(), reason: Some("--watch".into()), ..Note::default() };
         let options = Options { wait: Duration::ZERO, ..Options::default() };
         let outcome = self.app.definitions.replace(bundle, gone, options, note).await?;
         if !outcome.changes.is_empty() {

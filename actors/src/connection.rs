@@ -3,3 +3,4 @@
 pub mod ftp;
 pub mod http;
 pub mod tls;
+pub mod vault;

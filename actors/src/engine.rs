@@ -12,9 +12,10 @@ use futures_util::FutureExt as _;
 use sdk::cache::Caching;
 use sdk::call::Call;
 use sdk::engine::Engine;
-use sdk::{ChannelInfo, Cid, Context, Error, Request, Response, Result, Security, Service};
+use sdk::{ChannelInfo, Cid, Context, Error, Issuer, Origin, Request, Response, Result, Security, Service};
 use tokio::time::Instant;
 
+use crate::admission::permitted;
 use crate::part::{HttpChannel, Part};
 use crate::running::Running;
 use crate::snapshot::Snapshot;
@@ -52,9 +53,13 @@ impl Bound {
     /// over, or the caller lets go, the service is dropped where it waits.
     ///
     /// # Errors
-    /// What the service answers; unavailable while it is paused; timeout; internal after a panic.
+    /// Forbidden without the roles; what the service answers; unavailable while it is paused; timeout; internal after a panic.
     pub async fn call(&self, ctx: &Context, request: Request) -> Result<Response> {
         let begun = Instant::now();
+        let roles = self.service.requires();
+        if !roles.is_empty() && ctx.origin() != Origin::Within {
+            permitted(ctx.caller(), roles)?;
+        }
         let _pass = self.running.gate.enter(self.running.id())?;
         let call = Call { cid: ctx.cid(), service: self.name.clone() };
         let guarded = AssertUnwindSafe(call.scope(self.service.call(ctx, request))).catch_unwind();
@@ -104,6 +109,16 @@ impl Engine for Snapshot {
         }
     }
 
+    fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        let issuer = |running: &Arc<Running>| match &running.part {
+            Part::Security(guard) => guard.issuer.clone(),
+            _ => None,
+        };
+        let mut issuers: Vec<_> = self.parts.values().filter_map(issuer).collect();
+        issuers.sort_by(|a, b| a.name().cmp(b.name()));
+        issuers
+    }
+
     fn caching(&self) -> Result<Arc<dyn Caching>> {
         Ok(self.caching.clone())
     }
@@ -128,6 +143,7 @@ impl Engine for Snapshot {
         let deadline = Instant::now() + ASYNC_DEADLINE;
         let name = bound.name.clone();
         let ctx = Context::new(cid, caller.caller().cloned(), channel, deadline, name, self.clone());
+        let ctx = ctx.with_origin(caller.origin());
         let by = caller.cid();
         self.tasks.spawn("invoke-async", async move {
             let _permit = permit;

@@ -32,12 +32,19 @@ struct Shared {
     clock: config::Clock,
     down: ArcSwapOption<Down>,
     failure: Notify,
+    alarm: ArcSwapOption<String>,
 }
 
 impl Health {
     /// The health of a connection that has not failed yet.
     pub fn new(id: DefId, clock: config::Clock) -> Self {
-        Self(Arc::new(Shared { id, clock, down: ArcSwapOption::empty(), failure: Notify::new() }))
+        Self(Arc::new(Shared {
+            id,
+            clock,
+            down: ArcSwapOption::empty(),
+            failure: Notify::new(),
+            alarm: ArcSwapOption::empty(),
+        }))
     }
 
     /// Whose health it is.
@@ -77,6 +84,16 @@ impl Health {
     /// What is wrong, if something is.
     pub fn down(&self) -> Option<Arc<Down>> {
         self.0.down.load_full()
+    }
+
+    /// Something works now and will not for long unless somebody acts; none: nothing is to be done.
+    pub fn set_alarm(&self, alarm: Option<String>) {
+        self.0.alarm.store(alarm.map(Arc::new));
+    }
+
+    /// What somebody is to act on, if there is something.
+    pub fn alarm(&self) -> Option<Arc<String>> {
+        self.0.alarm.load_full()
     }
 
     /// Waits until a call reports a failure.

@@ -3,19 +3,24 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use config::{Checked, Claim, Clear, Clock, DefId, Fault, KindTag, Name, Need};
+use config::budgets::Budgets;
+use config::{
+    Checked, Claim, Clear, Clock, DefId, Fault, Keyring, KindTag, Name, Need, References, Sessions, Want,
+};
 use schemars::{JsonSchema, Schema};
 use sdk::task::Tasks;
 use sdk::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
+use crate::admission::lockout::Lockout;
 use crate::check;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::meter::Meter;
-use crate::part::Part;
+use crate::part::{KEEP_SECRETS, Part};
 use crate::python::Runtime;
 use crate::registry::Registry;
 use crate::running::{Parts, Running};
@@ -25,6 +30,9 @@ use crate::running::{Parts, Running};
 pub trait Kind: Send + Sync + 'static {
     /// Family and type, such as `channel.rest`.
     const TAG: &'static str;
+
+    /// Whether only an admin may write definitions of this kind: those that give rights over nodes.
+    const GUARDED: bool = false;
 
     /// The parameters. Their doc comments are the users' documentation; `deny_unknown_fields` is expected.
     type Params: DeserializeOwned + Serialize + JsonSchema + Send + Sync;
@@ -40,6 +48,16 @@ pub trait Kind: Send + Sync + 'static {
     /// The definitions that these parameters refer to.
     fn needs(_params: &Self::Params) -> Vec<Need> {
         Vec::new()
+    }
+
+    /// What those that these parameters refer to must be able to do.
+    fn wants(_params: &Self::Params) -> Vec<Want> {
+        Vec::new()
+    }
+
+    /// What a definition can do for those that refer to it; none: nothing is checked.
+    fn offers(_params: &Self::Params) -> Option<Vec<&'static str>> {
+        None
     }
 
     /// What a definition holds alone among the enabled ones.
@@ -80,6 +98,13 @@ pub struct Start {
     pub tasks: Tasks,
     /// What runs Python; none on a node that runs no packages, such as one that only checks.
     pub python: Option<Arc<Runtime>>,
+    /// Where the nodes of a cluster share their rate limits; none on a node that is alone.
+    pub budgets: Option<Arc<dyn Budgets>>,
+    /// Who was wrong too often.
+    pub lockout: Arc<Lockout>,
+    /// Who has logged in.
+    pub sessions: Arc<dyn Sessions>,
+    pub(crate) keyring: Keyring,
     pub(crate) parts: Arc<Parts>,
     pub(crate) services: Arc<crate::registry::Services>,
 }
@@ -91,6 +116,12 @@ impl Start {
     /// If it does not run: it is switched off, or failed to start.
     pub fn part(&self, id: &DefId) -> Result<Arc<Running>> {
         self.parts.get(id).cloned().ok_or_else(|| Error::unavailable(format!("{id} does not run")))
+    }
+
+    /// Keys of this definition for a purpose, 32 bytes each, the same on every node of the cluster and nowhere else: the
+    /// first is for making things, all of them for reading what was made before the sealing keys were rotated.
+    pub fn keys(&self, purpose: &str) -> Vec<Zeroizing<[u8; 32]>> {
+        self.keyring.shared_by_each(&format!("{purpose} of {}", self.id))
     }
 
     /// A service compiled into this node.
@@ -108,6 +139,8 @@ impl Start {
 pub trait AnyKind: Send + Sync + 'static {
     /// Family and type.
     fn tag(&self) -> &'static str;
+    /// See [`Kind::GUARDED`].
+    fn guarded(&self) -> bool;
     /// The JSON schema of the parameters, for people, forms and checks.
     fn schema(&self) -> Schema;
     /// The parameters of a typical definition.
@@ -134,6 +167,10 @@ impl<K: Kind> AnyKind for K {
         K::TAG
     }
 
+    fn guarded(&self) -> bool {
+        K::GUARDED
+    }
+
     fn schema(&self) -> Schema {
         schemars::schema_for!(K::Params)
     }
@@ -148,7 +185,10 @@ impl<K: Kind> AnyKind for K {
     fn check(&self, params: &Clear) -> Checked {
         let schema = AnyKind::schema(self);
         let secrets = check::secrets(&schema);
-        match check::read::<K::Params>(params, &schema, &AnyKind::example(self)) {
+        // What a reference leads to is not known yet: the kind sees the word for a secret that is kept.
+        let references = References::among(params, &secrets);
+        let masked = references.masked(params);
+        let mut checked = match check::read::<K::Params>(&masked, &schema, &AnyKind::example(self)) {
             Err(mut broken) => {
                 let (mut more, mut needs) = match &broken.rest {
                     Some(rest) => (K::check(rest), K::needs(rest)),
@@ -157,12 +197,25 @@ impl<K: Kind> AnyKind for K {
                 more.retain(|fault| broken.is_sound(&fault.at));
                 needs.retain(|need| broken.is_sound(&need.at));
                 broken.faults.append(&mut more);
-                Checked { faults: broken.faults, needs, secrets, claims: Vec::new() }
+                Checked { faults: broken.faults, needs, secrets, ..Checked::default() }
             }
-            Ok(read) => {
-                Checked { faults: K::check(&read), needs: K::needs(&read), claims: K::claims(&read), secrets }
-            }
-        }
+            Ok(read) => Checked {
+                faults: K::check(&read),
+                needs: K::needs(&read),
+                claims: K::claims(&read),
+                wants: K::wants(&read),
+                offers: K::offers(&read),
+                secrets,
+            },
+        };
+        checked.needs.extend(references.needs());
+        checked.wants.extend(references.needs().map(|Need { at, id }| Want {
+            at,
+            id,
+            ability: KEEP_SECRETS,
+        }));
+        checked.faults.extend(references.faults);
+        checked
     }
 
     async fn inspect(

@@ -5,6 +5,8 @@
 // The `service` attribute writes paths that begin with `zeugma`; here that is the sdk itself.
 extern crate sdk as zeugma;
 
+pub mod admission;
+pub mod authority;
 pub mod backoff;
 mod cache;
 pub mod channel;
@@ -22,6 +24,7 @@ pub mod package;
 pub mod part;
 pub mod python;
 pub mod reconcile;
+pub mod references;
 pub mod registry;
 pub mod routes;
 pub mod running;

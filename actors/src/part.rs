@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use config::Name;
+use chrono::{DateTime, Utc};
+use config::{Name, Role};
 use http::Response;
 use sdk::connection::http::HttpCall;
-use sdk::{ChannelInfo, Cid, HttpHead, Request, Result, Security, Service};
+use sdk::{ChannelInfo, Cid, HttpHead, Issuer, Request, Result, Security, Service};
 use tokio::time::Instant;
 
+use crate::admission::Admission;
+use crate::authority::Authority;
+use crate::references::Secrets;
 use crate::routes::Mount;
 use crate::scheduler::job::Plan;
 
@@ -40,6 +44,9 @@ pub trait Package: Send + Sync + 'static {
     /// One of them.
     fn service(&self, name: &str) -> Option<Arc<dyn Service>>;
 
+    /// The roles that callers of all of them must have.
+    fn requires(&self) -> &[String];
+
     /// What is known of one of them beyond what every service says of itself: where it is written, and what it uses.
     fn details(&self, name: &str) -> Option<serde_json::Value>;
 
@@ -50,13 +57,40 @@ pub trait Package: Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// What a security definition can do: its guard has the part `incoming`.
+pub const CHECK_CALLERS: &str = "check callers";
+/// What a security definition can do: its guard has the part `outgoing`.
+pub const LOG_IN: &str = "log in elsewhere";
+
+/// What a connection can do: it has an authority.
+pub const KNOW_PEOPLE: &str = "know people";
+/// What a connection can do: it has secrets.
+pub const KEEP_SECRETS: &str = "keep secrets";
+
 /// A security definition, in both directions. A kind offers those that make sense for it.
 #[derive(Clone, Default)]
 pub struct Guard {
+    /// Lets somebody into the admin listener.
+    pub admin: Option<AdminToken>,
     /// Checks who calls us.
     pub incoming: Option<Arc<dyn Security>>,
     /// Says who we are.
     pub outgoing: Option<Arc<dyn Credentials>>,
+    /// Whether it looks at client certificates, so that connections must ask for them.
+    pub certificates: bool,
+    /// Makes tokens.
+    pub issuer: Option<Arc<dyn Issuer>>,
+}
+
+/// An admin token, by its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminToken {
+    /// What it allows.
+    pub role: Role,
+    /// Its SHA-256.
+    pub hash: [u8; 32],
+    /// When it ends, if it does.
+    pub expires: Option<DateTime<Utc>>,
 }
 
 /// Says who we are, in requests to others.
@@ -84,6 +118,16 @@ pub trait Connection: Send + Sync + 'static {
         serde_json::Value::Null
     }
 
+    /// Its secrets, if it is a place where definitions may keep theirs.
+    fn secrets(&self) -> Option<Arc<dyn Secrets>> {
+        None
+    }
+
+    /// What knows people by their credentials, if the other side does.
+    fn authority(&self) -> Option<Arc<dyn Authority>> {
+        None
+    }
+
     /// Ends it: no call is running any more.
     async fn close(&self) {}
 }
@@ -109,6 +153,11 @@ pub trait HttpChannel: Send + Sync + 'static {
 
     /// The security definition that callers must satisfy; none: anyone.
     fn security(&self) -> Option<&Name>;
+
+    /// Who may come in, if it does not answer everybody.
+    fn admission(&self) -> Option<&Admission> {
+        None
+    }
 
     /// How much it accepts.
     fn limits(&self) -> &Limits;

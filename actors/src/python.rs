@@ -6,6 +6,7 @@ mod frame;
 mod input;
 mod invoke;
 mod logs;
+mod outbox;
 mod pool;
 mod process;
 mod runtime;

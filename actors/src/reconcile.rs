@@ -65,6 +65,15 @@ pub enum ReconcilerMsg {
         /// Of what.
         error: String,
     },
+    /// A secret that a part was started with has another value now, or is about to end.
+    Outdated {
+        /// The part's worker.
+        worker: ActorId,
+        /// The reference to the secret.
+        reference: String,
+    },
+    /// The other side of a connection is back: what could not start may do so now.
+    Recovered,
     /// An operator wants a part started anew.
     Restart(DefId, RpcReplyPort<Result<()>>),
     /// The node stops: let go of everything.
@@ -138,6 +147,16 @@ impl Actor for Reconciler {
                     self.reconcile(&me, state).await;
                 }
             }
+            ReconcilerMsg::Outdated { worker, reference } => {
+                let outdated = state.parts.values().find(|running| running.worker.get_id() == worker);
+                if let Some(id) = outdated.map(|running| running.id().clone()) {
+                    tracing::info!(%id, %reference, "a secret has changed; it starts anew");
+                    state.again.insert(id);
+                    state.seen = None;
+                    self.reconcile(&me, state).await;
+                }
+            }
+            ReconcilerMsg::Recovered => state.hurry(&me),
             ReconcilerMsg::Restart(id, reply) => {
                 let answer = self.restart(&me, state, &id).await;
                 drop(reply.send(answer)); // the operator may have given up
@@ -173,7 +192,8 @@ impl Reconciler {
         let versions: BTreeMap<DefId, Revision> =
             wanted.versions().into_iter().map(|(id, version)| (id.clone(), version)).collect();
         state.retries.retain(|id, retry| versions.get(id) == Some(&retry.version));
-        let again = std::mem::take(&mut state.again);
+        let mut again = std::mem::take(&mut state.again);
+        again.retain(|id| versions.contains_key(id) && wanted.get(id).is_some_and(|d| d.enabled));
         let running = state.parts.iter().filter(|(id, _)| !again.contains(*id));
         let running = running.map(|(id, part)| (id.clone(), part.version)).collect();
         let plan = config::diff::plan(&running, &wanted);
@@ -195,7 +215,12 @@ impl Reconciler {
             }
         }
         self.publish(state, &wanted, changed);
-        state.seen = Some(wanted.revision);
+        // What was built from a part that was started anew is next.
+        let rest = state.again.iter().any(|id| !state.retries.contains_key(id));
+        state.seen = if rest { None } else { Some(wanted.revision) };
+        if rest {
+            drop(me.cast(ReconcilerMsg::Wake)); // this actor is running, so its mailbox is there
+        }
         drop(before); // what was replaced stayed in the old snapshot until the new one was published
     }
 
@@ -237,7 +262,7 @@ impl Reconciler {
                 let (old, usable) = (parts.get(&definition.id).cloned(), usable.clone());
                 async move {
                     let id = definition.id.clone();
-                    (id, version, self.start(keeper, definition, version, old, usable).await)
+                    (id, version, self.start(me, keeper, definition, version, old, usable).await)
                 }
             })
             .buffer_unordered(AT_ONCE)
@@ -246,7 +271,11 @@ impl Reconciler {
         for (id, version, outcome) in started {
             match outcome {
                 Ok(running) => {
-                    state.again.remove(&id);
+                    if state.again.remove(&id) {
+                        let built_from_it = wanted.definitions.values().filter(|d| d.needs.contains(&id));
+                        let built_from_it = built_from_it.filter(|d| state.parts.contains_key(&d.id));
+                        state.again.extend(built_from_it.map(|d| d.id.clone()));
+                    }
                     if state.retries.remove(&id).is_some() {
                         tracing::info!(%id, "started at last");
                         state.hurry(me); // others may have failed only because this one did
@@ -263,6 +292,7 @@ impl Reconciler {
 
     async fn start(
         &self,
+        me: &ActorRef<ReconcilerMsg>,
         keeper: &ActorRef<KeeperMsg>,
         definition: Arc<Definition>,
         version: Revision,
@@ -285,11 +315,17 @@ impl Reconciler {
             clock: self.clock.clone(),
             tasks: self.tasks.clone(),
             python: self.registry.python.clone(),
+            budgets: self.registry.budgets.clone(),
+            lockout: self.registry.lockout.clone(),
+            sessions: self.store.sessions(),
+            keyring: self.keyring.clone(),
             parts,
             services: self.registry.services.clone(),
         };
         let (started, part) = oneshot::channel();
-        let arguments = Arguments { definition: definition.clone(), params, kind, start, started };
+        let reconciler = me.clone();
+        let arguments =
+            Arguments { definition: definition.clone(), params, kind, start, reconciler, started };
         let spawned = Actor::spawn_linked(None, Worker, arguments, keeper.get_cell()).await;
         let (worker, _) = spawned.map_err(|e| match e {
             ractor::SpawnErr::StartupFailed(error) => Error::internal(error.to_string()),

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use config::budgets::Budgets;
 use config::{
-    About, Catalog, Checked, Clash, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params, Pointer,
-    Revision, Rules,
+    About, Catalog, Checked, Clash, Clear, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params,
+    Pointer, Revision, Rules,
 };
 use sdk::Service;
+use serde_json::Value;
 
+use crate::admission::lockout::Lockout;
 use crate::kind::{AnyKind, tag_of};
 use crate::python::Runtime;
 use crate::routes::Mount;
@@ -16,11 +19,17 @@ use crate::{channel, check, connection, job, package, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
+    &security::admin_token::AdminTokenKind,
+    &security::any_of::AnyOf,
     &security::api_key::ApiKey,
     &security::basic::Basic,
     &security::bearer::Bearer,
+    &security::vault::Vault,
+    &security::jwt::Jwt,
+    &security::mtls::Mtls,
     &connection::ftp::FtpKind,
     &connection::http::HttpKind,
+    &connection::vault::VaultKind,
     &package::python::PythonPackage,
     &service::native::Native,
     &service::python::PythonService,
@@ -33,12 +42,16 @@ pub static KINDS: &[&dyn AnyKind] = &[
 /// Every service that comes with the engine.
 pub static SERVICES: &[&dyn Service] = &[
     &service::ping::ping,
+    &service::jwt::log_in,
+    &service::jwt::log_out,
+    &service::jwt::create_token,
     &service::echo::echo,
     &service::input_logger::input_logger,
     &service::raw_request_logger::raw_request_logger,
-    &service::ftp_handler::ftp_handler,
-    &service::billing::billing,
 ];
+
+/// Services that are there to be tried out. A package with a service of the same name takes its place.
+pub static EXAMPLES: &[&dyn Service] = &[&service::ftp_handler::ftp_handler, &service::billing::billing];
 
 /// The compiled-in services by name.
 pub type Services = HashMap<Name, Arc<dyn Service>>;
@@ -50,7 +63,13 @@ pub struct Registry {
     pub services: Arc<Services>,
     /// What runs Python; none where nothing is to be run, such as in a check without a node.
     pub python: Option<Arc<Runtime>>,
+    /// Where the nodes of a cluster share their rate limits; none on a node that is alone.
+    pub budgets: Option<Arc<dyn Budgets>>,
+    /// Who was wrong too often on this node.
+    pub lockout: Arc<Lockout>,
     implicit: BTreeMap<DefId, Arc<Definition>>,
+    /// The channels where people log in for tokens, if there is a definition of those.
+    log_in: Vec<Arc<Definition>>,
 }
 
 impl Registry {
@@ -60,9 +79,19 @@ impl Registry {
     /// If a service's name is no name, or comes twice.
     pub fn new(kinds: &[&'static dyn AnyKind], services: &[&'static dyn Service]) -> Result<Self, Fault> {
         let kinds = KINDS.iter().chain(kinds).map(|kind| (tag_of(*kind), *kind)).collect();
-        let implicit = BTreeMap::new();
-        let registry = Self { kinds, services: Arc::default(), python: None, implicit };
-        registry.with(SERVICES.iter().chain(services).map(|service| service::native::compiled(*service)))
+        let mut registry = Self {
+            kinds,
+            services: Arc::default(),
+            python: None,
+            budgets: None,
+            lockout: Arc::default(),
+            implicit: BTreeMap::new(),
+            log_in: Vec::new(),
+        };
+        registry.log_in =
+            service::jwt::channels().into_iter().map(log_in_channel).collect::<Result<_, _>>()?;
+        let all = SERVICES.iter().chain(EXAMPLES).chain(services);
+        registry.with(all.map(|service| service::native::compiled(*service)))
     }
 
     /// The same with more services: those that are made for one node, since they work with its parts.
@@ -89,6 +118,12 @@ impl Registry {
         self
     }
 
+    /// The same with this to share rate limits.
+    pub fn with_budgets(mut self, budgets: Arc<dyn Budgets>) -> Self {
+        self.budgets = Some(budgets);
+        self
+    }
+
     /// All kinds, by tag.
     pub fn kinds(&self) -> impl Iterator<Item = (&KindTag, &'static dyn AnyKind)> {
         self.kinds.iter().map(|(tag, kind)| (tag, *kind))
@@ -107,6 +142,11 @@ impl Registry {
         })
     }
 
+    /// Whether only an admin may write definitions of this kind.
+    pub fn guarded(&self, tag: &KindTag) -> bool {
+        self.kinds.get(tag).is_some_and(|kind| kind.guarded())
+    }
+
     /// Where a kind keeps its secrets; nowhere, if there is no such kind.
     pub fn secrets(&self, tag: &KindTag) -> Vec<Pointer> {
         self.kinds.get(tag).map(|kind| check::secrets(&kind.schema())).unwrap_or_default()
@@ -121,8 +161,37 @@ impl Registry {
         for (id, definition) in &self.implicit {
             wanted.definitions.entry(id.clone()).or_insert_with(|| definition.clone());
         }
+        let tokens = |definition: &Arc<Definition>| {
+            definition.enabled && definition.kind == tag_of(&security::jwt::Jwt)
+        };
+        if stored.definitions.values().any(tokens) {
+            let enabled = stored.definitions.values().filter(|definition| definition.enabled);
+            let taken: BTreeSet<&String> = enabled.flat_map(|definition| &definition.claims).collect();
+            for channel in
+                self.log_in.iter().filter(|channel| !channel.claims.iter().any(|c| taken.contains(c)))
+            {
+                wanted.definitions.entry(channel.id.clone()).or_insert_with(|| channel.clone());
+            }
+        }
         wanted
     }
+}
+
+/// A channel that is there without being written.
+fn log_in_channel((name, params): (&str, Value)) -> Result<Arc<Definition>, Fault> {
+    let kind: &dyn AnyKind = &channel::rest::Rest;
+    let wrong = |what: String| Fault::new(format!("channel/{name}"), what);
+    let Value::Object(clear) = &params else { return Err(wrong("no parameters".into())) };
+    let checked = kind.check(&Clear(clear.clone()));
+    Ok(Arc::new(Definition {
+        id: DefId::new(Family::Channel, name.parse()?),
+        kind: tag_of(kind),
+        enabled: true,
+        params: serde_json::from_value(params).map_err(|e| wrong(e.to_string()))?,
+        needs: checked.needs.into_iter().map(|need| need.id).collect(),
+        claims: checked.claims.into_iter().map(|claim| claim.what).collect(),
+        changed_at: Revision::ZERO,
+    }))
 }
 
 /// The services that packages bring along. Of two packages with one service, one is switched off: it comes last.
@@ -177,7 +246,8 @@ impl Rules for Registry {
         let mut clashes = Vec::new();
         for (claim, id) in claims {
             if let Some(name) = service::python::claimed(claim) {
-                if self.services.contains_key(&*service::canonical(name)) {
+                let gives_way = EXAMPLES.iter().any(|example| example.info().name == name);
+                if !gives_way && self.services.contains_key(&*service::canonical(name)) {
                     let fault = Fault::new("", format!("a service {name:?} is compiled into the node"))
                         .hint("give the class another name");
                     clashes.push(Clash {

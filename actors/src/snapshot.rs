@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub parts: Arc<Parts>,
     /// The HTTP routes.
     pub routes: Arc<Routes>,
+    /// Whether connections must ask clients for certificates.
+    pub certificates: bool,
     /// What is wrong, by definition.
     pub faults: Arc<BTreeMap<DefId, Fault>>,
     pub(crate) tasks: Tasks,
@@ -43,6 +45,7 @@ impl Snapshot {
             revision: Revision::ZERO,
             parts: Arc::default(),
             routes: Arc::default(),
+            certificates: false,
             faults: Arc::default(),
             tasks,
             background: Arc::new(Semaphore::new(MAX_BACKGROUND)),
@@ -62,8 +65,11 @@ impl Snapshot {
             let id = DefId::new(Family::Channel, name);
             faults.entry(id.clone()).or_insert_with(|| Fault::new(id.to_string(), reason));
         }
+        let asks =
+            |running: &Arc<Running>| matches!(&running.part, Part::Security(guard) if guard.certificates);
         Self {
             revision,
+            certificates: parts.values().any(asks),
             parts: Arc::new(parts),
             routes: Arc::new(routes),
             faults: Arc::new(faults),
@@ -80,6 +86,7 @@ impl Snapshot {
             revision,
             parts: self.parts.clone(),
             routes: self.routes.clone(),
+            certificates: self.certificates,
             faults: Arc::new(faults),
             tasks: self.tasks.clone(),
             background: self.background.clone(),

@@ -35,6 +35,9 @@ pub struct ActorInfo {
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// What works now and will not for long unless somebody acts, such as a token that ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<String>,
     /// Since when the other side does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub down_since: Option<DateTime<Utc>>,
@@ -85,6 +88,7 @@ impl Supervisor {
             in_flight: 0,
             version: snapshot.revision,
             fault: Some(fault.message.clone()),
+            alarm: None,
             down_since: None,
         }));
         all.sort_by(|a, b| a.id.cmp(&b.id));
@@ -154,6 +158,7 @@ fn info(running: &Running, fault: Option<String>) -> ActorInfo {
         in_flight: running.gate.inside(),
         version: running.version,
         fault: fault.or_else(|| down.as_ref().map(|down| down.error.clone())),
+        alarm: running.health.alarm().map(|alarm| alarm.to_string()),
         down_since: down.map(|down| down.since),
     }
 }

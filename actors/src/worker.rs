@@ -20,6 +20,8 @@ use crate::health::Health;
 use crate::kind::{AnyKind, Start};
 use crate::meter::{Meter, Totals};
 use crate::part::{Connection, Part};
+use crate::reconcile::ReconcilerMsg;
+use crate::references;
 
 /// How long a part may take to start.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -90,6 +92,8 @@ pub struct Arguments {
     pub kind: &'static dyn AnyKind,
     /// What the kind needs.
     pub start: Start,
+    /// Who is told what only it can act on.
+    pub reconciler: ActorRef<ReconcilerMsg>,
     /// Where the started part is put for whoever spawned this.
     pub started: tokio::sync::oneshot::Sender<Part>,
 }
@@ -102,6 +106,7 @@ pub struct State {
     meter: Arc<Meter>,
     health: Health,
     _probing: Option<Endless>,
+    _watching: Option<Endless>,
 }
 
 /// See the module.
@@ -114,22 +119,36 @@ impl Actor for Worker {
 
     /// Starts the part. An error comes back to whoever spawned the worker, who keeps what ran before.
     async fn pre_start(&self, me: ActorRef<WorkerMsg>, with: Arguments) -> Result<State, ActorProcessingErr> {
-        let Arguments { definition, params, kind, start, started } = with;
+        let Arguments { definition, params, kind, start, reconciler, started } = with;
         let (gate, meter, health) = (start.gate.clone(), start.meter.clone(), start.health.clone());
         let (tasks, clock) = (start.tasks.clone(), start.clock.clone());
-        let starting = AssertUnwindSafe(kind.start(params, start)).catch_unwind();
-        let part = match tokio::time::timeout(START_LIMIT, starting).await {
-            Ok(Ok(part)) => part.map_err(|e| ActorProcessingErr::from(e.to_string()))?,
+        let starting = async {
+            let (params, watched) = references::resolve(kind, params, &start).await?;
+            Ok((kind.start(params, start).await?, watched))
+        };
+        let starting = AssertUnwindSafe(starting).catch_unwind();
+        let (part, watched) = match tokio::time::timeout(START_LIMIT, starting).await {
+            Ok(Ok(started)) => started.map_err(|e: Error| ActorProcessingErr::from(e.to_string()))?,
             Ok(Err(panic)) => return Err(format!("panicked while starting: {}", panic_text(&*panic)).into()),
             Err(_) => return Err(format!("did not start within {START_LIMIT:?}").into()),
         };
         let mut probing = None;
         if let Part::Connection(connection) = &part {
-            let work = probe(me, connection.clone(), health.clone(), connection.probe_every(), clock);
+            let every = connection.probe_every();
+            let work =
+                probe(me.clone(), reconciler.clone(), connection.clone(), health.clone(), every, clock);
             probing = Some(tasks.endless("probe", work));
         }
+        let watching = watched.map(|watched| {
+            let worker = me.get_id();
+            tasks.endless("secrets", async move {
+                let reference = watched.outdated().await;
+                // The reconciler ends last; without it nothing is to be started.
+                drop(reconciler.cast(ReconcilerMsg::Outdated { worker, reference }));
+            })
+        });
         drop(started.send(part.clone())); // whoever spawned this may have given up waiting
-        Ok(State { definition, part, gate, meter, health, _probing: probing })
+        Ok(State { definition, part, gate, meter, health, _probing: probing, _watching: watching })
     }
 
     async fn handle(
@@ -215,6 +234,7 @@ fn answer(verb: Verb, limit: Duration, reply: RpcReplyPort<Result<Report>>, stat
 /// when a call has met a failure; then soon and ever more slowly until it is back, since meanwhile no call gets through.
 async fn probe(
     me: ActorRef<WorkerMsg>,
+    reconciler: ActorRef<ReconcilerMsg>,
     connection: Arc<dyn Connection>,
     health: Health,
     every: Option<Duration>,
@@ -239,6 +259,7 @@ async fn probe(
                 if let Some(down) = health.recovered() {
                     let seconds = (clock.now() - down.since).num_seconds();
                     tracing::info!(id = %health.id(), down_for_s = seconds, "the other side is back");
+                    drop(reconciler.cast(ReconcilerMsg::Recovered)); // it ends last
                 }
                 backoff.reset();
                 wait = every;

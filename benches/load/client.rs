@@ -25,7 +25,7 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
 #[allow(clippy::cast_precision_loss, clippy::disallowed_methods)] // figures for people; a program of its own
 pub fn load(address: &str, pid: u32, variant: &str, connections: usize, time: Duration) -> Sample {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let request = request(variant);
+    let request = request(variant, address);
     runtime.block_on(async {
         let before = cpu_ns(pid);
         let begun = Instant::now();
@@ -51,12 +51,14 @@ pub fn load(address: &str, pid: u32, variant: &str, connections: usize, time: Du
 }
 
 /// The same request for all: about 200 bytes, a JSON object.
-fn request(variant: &str) -> Vec<u8> {
+fn request(variant: &str, address: &str) -> Vec<u8> {
     let body = format!(r#"{{"cust_id": 17, "verbose": true, "note": "{}"}}"#, "x".repeat(150));
     // clerk:s3cret
     let authorization = match variant {
-        "basic" | "hashed" => "authorization: Basic Y2xlcms6czNjcmV0\r\n",
-        _ => "",
+        "basic" | "hashed" => "authorization: Basic Y2xlcms6czNjcmV0\r\n".to_owned(),
+        "key" => "x-api-key: s3cret\r\n".to_owned(),
+        "jwt" => format!("authorization: Bearer {}\r\n", token(address)),
+        _ => String::new(),
     };
     let path = if variant.starts_with("route") { "/customer5000/x" } else { "/customer" };
     format!(
@@ -64,6 +66,23 @@ fn request(variant: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// A token of the server.
+fn token(address: &str) -> String {
+    let body = r#"{"username": "web", "password": "s3cret"}"#;
+    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+    let head =
+        "POST /api/token HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json";
+    std::io::Write::write_all(
+        &mut stream,
+        format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes(),
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).expect("an answer");
+    let token = answer.lines().find_map(|line| line.strip_prefix("authorization: "));
+    token.unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
 }
 
 /// One connection until `end`; returns the latency of each request in nanoseconds.
@@ -93,14 +112,41 @@ async fn client(address: String, request: Vec<u8>, end: Instant) -> Vec<u64> {
 fn whole(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&buffer[..head]).ok()?;
-    let length = text.lines().find_map(|l| l.strip_prefix("content-length: "))?.parse::<usize>().ok()?;
+    let named = |line: &str| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
+    };
+    let length = text.lines().find_map(named)?;
     (buffer.len() >= head + length).then_some(head + length)
 }
 
-/// What the threads of a process have spent on processors so far, in nanoseconds: by the scheduler's own count, since the
-/// times in `stat` are only sampled a hundred times a second.
+/// What a process and those that it has started have spent on processors so far, in nanoseconds.
 fn cpu_ns(pid: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
+    let mut tree = vec![pid];
+    let started: Vec<(u32, u32)> =
+        std::fs::read_dir("/proc").expect("processes").filter_map(parentage).collect();
+    let mut at = 0;
+    while let Some(parent) = tree.get(at).copied() {
+        tree.extend(started.iter().filter(|(_, by)| *by == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    tree.into_iter().map(spent_ns).sum()
+}
+
+/// A process, and the one that has started it.
+fn parentage(entry: std::io::Result<std::fs::DirEntry>) -> Option<(u32, u32)> {
+    let path = entry.ok()?.path();
+    let pid = path.file_name()?.to_str()?.parse().ok()?;
+    let stat = std::fs::read_to_string(path.join("stat")).ok()?;
+    // Behind the name, which may hold anything: state, parent.
+    let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+    Some((pid, parent))
+}
+
+/// What the threads of one process have spent: by the scheduler's own count, since the times in `stat` are only sampled a
+/// hundred times a second.
+fn spent_ns(pid: u32) -> u64 {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
     let spent = |task: std::io::Result<std::fs::DirEntry>| {
         let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
         stat.split(' ').next()?.parse::<u64>().ok()

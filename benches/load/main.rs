@@ -1,6 +1,7 @@
 //! The load harness: bare hyper and the engine's paths on the same work in one run, by CPU per request.
 //!
-//! `cargo bench --bench load` runs everything; `-- --seconds 5 --rounds 3 --connections 32` changes the measure. Each
+//! `cargo bench --bench load` runs everything; `-- --seconds 5 --rounds 3 --connections 32` changes the measure, `--only
+//! pythons` compares the Python ones. Each
 //! server is a process of its own, so that its CPU time is its own; the rounds go through all servers in turn, so
 //! that a machine whose speed drifts hurts them all alike. The figure to compare is CPU per request.
 
@@ -8,6 +9,7 @@
 
 mod client;
 mod figures;
+mod python;
 mod serve;
 
 use std::io::{BufRead as _, BufReader};
@@ -17,11 +19,13 @@ use std::time::Duration;
 use client::Sample;
 
 /// What is served, in the order of the table. The first one is the reference.
-const VARIANTS: [(&str, &str); 8] = [
+const VARIANTS: [(&str, &str); 10] = [
     ("hyper", "bare hyper, body collected and echoed"),
     ("rest", "REST channel, JSON service"),
     ("basic", "REST channel, JSON service, basic auth"),
     ("hashed", "REST channel, JSON service, basic auth by argon2 hash"),
+    ("key", "REST channel, JSON service, API key"),
+    ("jwt", "REST channel, JSON service, sealed JWT"),
     ("actor", "REST channel, JSON service behind one ractor actor"),
     ("raw", "REST channel, raw echo service"),
     ("route", "REST channel with a path parameter, JSON service"),
@@ -35,6 +39,7 @@ struct Server {
 }
 
 impl Server {
+    #[allow(clippy::disallowed_methods)] // some say where they will be before they are there
     fn start(variant: &str) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut child = Command::new(program)
@@ -44,13 +49,22 @@ impl Server {
             .expect("it starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its address");
-        Self { child, address: line.trim().to_owned() }
+        let address = line.trim().to_owned();
+        let begun = std::time::Instant::now();
+        while std::net::TcpStream::connect(&address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{variant} does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self { child, address }
     }
 }
 
 impl Drop for Server {
+    #[allow(clippy::disallowed_methods)] // they have this long
     fn drop(&mut self) {
-        // It is only to be gone.
+        // It is only to be gone; those with workers of their own take them along if they are told.
+        drop(Command::new("kill").arg(self.child.id().to_string()).status());
+        std::thread::sleep(Duration::from_millis(300));
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -60,15 +74,25 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1));
     if let Some(variant) = value("--serve") {
-        return serve::serve(variant);
+        return if python::is_rival(variant) { python::serve_rival(variant) } else { serve::serve(variant) };
     }
     let number = |name, default: usize| value(name).and_then(|v| v.parse().ok()).unwrap_or(default);
     let (seconds, rounds, connections) =
         (number("--seconds", 3), number("--rounds", 5), number("--connections", 32));
     let only = value("--only");
 
-    let chosen: Vec<_> =
-        VARIANTS.iter().filter(|(name, _)| only.is_none_or(|o| o == name || *name == "hyper")).collect();
+    let wanted = |name: &str| only.is_none_or(|only| name == "hyper" || name.starts_with(only.as_str()));
+    let rivals = python::are_rivals_there();
+    if !rivals {
+        println!("FastAPI and gunicorn are left out: tests/servers.sh frameworks installs them\n");
+    }
+    let there = |name: &str| rivals || !python::is_rival(name);
+    let all = VARIANTS.iter().chain(&python::VARIANTS);
+    let chosen: Vec<_> = match only.map(String::as_str) {
+        // Those in Python, and what they are compared with.
+        Some("pythons") => python::VARIANTS.iter().filter(|(name, _)| there(name)).collect(),
+        _ => all.filter(|(name, _)| wanted(name) && there(name)).collect(),
+    };
     let servers: Vec<Server> = chosen.iter().map(|(name, _)| Server::start(name)).collect();
     let mut samples: Vec<Vec<Sample>> = chosen.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {

@@ -130,7 +130,7 @@ pub async fn start(folder: &std::path::Path) -> Node {
 /// Applies a bundle and waits for its receipt.
 pub async fn apply(node: &Node, bundle: &str) {
     let drafts = config::bundle::parse(bundle, None).expect("a bundle");
-    let note = Note { author: "bench".into(), reason: None };
+    let note = Note { author: "bench".into(), reason: None, ..Note::default() };
     let options = Options { wait: std::time::Duration::from_secs(120), ..Options::default() };
     let outcome = node.app.definitions.apply(drafts, options, note).await.expect("it applies");
     assert!(outcome.receipt.settled);
@@ -141,10 +141,17 @@ async fn node(variant: &str) {
     assert!(HOP.set(actor).is_ok());
     let folder = tempfile::TempDir::new().expect("a folder");
     let node = start(folder.path()).await;
+    if variant.starts_with("python") {
+        super::python::deploy(&node, variant).await;
+        println!("{}", node.data);
+        return std::future::pending().await;
+    }
     let hash = actors::security::basic::hash_password("s3cret").expect("a hash");
     let (service, security) = match variant {
         "basic" => ("direct", "clerk"),
         "hashed" => ("direct", "hashed"),
+        "key" => ("direct", "key"),
+        "jwt" => ("direct", "browsers"),
         "actor" => ("hop", "null"),
         "raw" => ("zeugma.helpers.echo", "null"),
         _ => ("direct", "null"),
@@ -153,6 +160,8 @@ async fn node(variant: &str) {
         "security:
 - {{name: clerk, type: basic, username: clerk, password: s3cret}}
 - {{name: hashed, type: basic, username: clerk, password_hash: '{hash}'}}
+- {{name: key, type: api-key, key: s3cret}}
+- {{name: browsers, type: jwt, username: web, password: s3cret}}
 channels:
 - {{name: c, type: rest, path: /customer, method: POST, service: {service}, security: {security}, {}}}
 ",

@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may spawn, and look at the clock
 
+pub mod budgets;
 pub mod bundle;
 pub mod cache;
 pub mod catalog;
@@ -9,11 +10,14 @@ pub mod clock;
 pub mod definition;
 pub mod diff;
 pub mod fault;
+pub mod journal;
 pub mod lease;
 pub mod members;
 pub mod name;
+pub mod rights;
 pub mod rules;
 pub mod secret;
+pub mod sessions;
 pub mod settings;
 pub mod slots;
 pub mod sources;
@@ -24,11 +28,15 @@ pub use catalog::Catalog;
 pub use clock::Clock;
 pub use definition::{Clear, Definition, Draft, Params, Place};
 pub use fault::{Fault, Faults};
+pub use journal::Journal;
 pub use lease::{Fence, Leases};
 pub use members::Membership;
 pub use name::{DefId, Family, KindTag, Name, Revision};
-pub use rules::{About, Checked, Claim, Clash, Need, Pointer, Rules};
+pub use rights::{Principal, Role};
+pub use rules::{About, Checked, Claim, Clash, Need, Pointer, Rules, Want};
+pub use secret::reference::{Reference, References};
 pub use secret::{Keyring, Secret};
+pub use sessions::Sessions;
 pub use slots::Slots;
 pub use store::{Change, CommitError, Note, Store, StoreError};
 pub use units::{Size, Span};

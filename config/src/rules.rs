@@ -20,6 +20,17 @@ pub struct Need {
     pub id: DefId,
 }
 
+/// What a definition that is referred to must be able to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Want {
+    /// The parameter that refers to it.
+    pub at: String,
+    /// What it refers to.
+    pub id: DefId,
+    /// What it must be able to do, in words that follow "cannot".
+    pub ability: &'static str,
+}
+
 /// Something that only one enabled definition can hold, such as a route.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claim {
@@ -62,6 +73,10 @@ pub struct Checked {
     pub claims: Vec<Claim>,
     /// Where its secrets are.
     pub secrets: Vec<Pointer>,
+    /// What those that it refers to must be able to do.
+    pub wants: Vec<Want>,
+    /// What it can do for those that refer to it; none: its kind does not say, and nothing is checked.
+    pub offers: Option<Vec<&'static str>>,
 }
 
 /// The registry of kinds, as the catalog sees it.

@@ -1,5 +1,6 @@
 //! Secrets: masked wherever they could be seen, sealed with Fernet wherever they rest.
 
+pub mod reference;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::definition::{Clear, Params, SEALED_KEY, SEALED_TEXT, is_sealed};
 use crate::fault::Fault;
 use crate::rules::Pointer;
+use reference::Reference;
 
 /// The keyword that marks a secret in a JSON schema.
 pub const SECRET_KEYWORD: &str = "x-secret";
@@ -112,7 +114,7 @@ pub enum KeyError {
 
 /// The keys that seal secrets at rest: the first one seals, all of them open, so that keys can be rotated.
 #[derive(Clone)]
-pub struct Keyring(std::sync::Arc<[Fernet]>, Secret);
+pub struct Keyring(std::sync::Arc<[Fernet]>, std::sync::Arc<[Secret]>);
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,12 +123,17 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
+    /// A new key, as a key file has it on a line.
+    pub fn new_key() -> Secret {
+        Secret::new(Fernet::generate_key())
+    }
+
     /// A ring with one new key, for tests and throw-away nodes.
     pub fn generate() -> Self {
         loop {
             let text = Fernet::generate_key();
             if let Some(key) = Fernet::new(&text) {
-                return Self([key].into(), Secret::new(text));
+                return Self([key].into(), [Secret::new(text)].into());
             }
         }
     }
@@ -141,10 +148,11 @@ impl Keyring {
             .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
             .map(|(i, line)| Fernet::new(line).ok_or_else(|| KeyError::BadKey(source.into(), i)))
             .collect::<Result<_, _>>()?;
-        let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-        match first {
-            Some(first) => Ok(Self(keys.into(), Secret::new(first))),
-            None => Err(KeyError::Empty(source.into())),
+        let texts = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let texts: Vec<Secret> = texts.map(Secret::new).collect();
+        match texts.is_empty() {
+            false => Ok(Self(keys.into(), texts.into())),
+            true => Err(KeyError::Empty(source.into())),
         }
     }
 
@@ -174,11 +182,14 @@ impl Keyring {
 
     /// A secret for another purpose, the same for everybody who has the first key, that does not give the key away.
     pub fn shared(&self, purpose: &str) -> Secret {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.1.reveal().as_bytes())
-            .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
-        mac.update(purpose.as_bytes());
-        let bytes = mac.finalize().into_bytes();
+        let bytes = derived(&self.1[0], purpose);
         Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
+    /// Secrets for another purpose, 32 bytes of each key, in their order: what was made with an older key is still
+    /// understood after a new one was put before it.
+    pub fn shared_by_each(&self, purpose: &str) -> Vec<Zeroizing<[u8; 32]>> {
+        self.1.iter().map(|key| derived(key, purpose)).collect()
     }
 
     /// Seals one text.
@@ -213,7 +224,7 @@ impl Keyring {
         }
     }
 
-    /// Seals the secrets at `secrets`. One that is written as [`SEALED_TEXT`] is taken from `previous`, and sealed anew
+    /// Seals the secrets at `secrets`. A reference is none itself, and stays as it is. One that is written as [`SEALED_TEXT`] is taken from `previous`, and sealed anew
     /// if that was with an older key.
     ///
     /// # Errors
@@ -260,11 +271,19 @@ impl Keyring {
             return;
         }
         let Value::String(text) = value else { return };
+        if Reference::is(text) {
+            return;
+        }
+        let kept = |old: &Value| match old {
+            Value::Object(map) => is_sealed(map),
+            Value::String(text) => Reference::is(text),
+            _ => false,
+        };
         if text != SEALED_TEXT {
             *value = json!({ SEALED_KEY: self.seal_text(text) });
             return;
         }
-        match previous.and_then(|map| at(map, path)).filter(|v| v.as_object().is_some_and(is_sealed)) {
+        match previous.and_then(|map| at(map, path)).filter(|old| kept(old)) {
             // What no key opens is kept as it is: a key that comes back opens it again.
             Some(kept) => {
                 *value = match (self.value_is_current(kept), self.open_value(kept)) {
@@ -336,6 +355,14 @@ impl Keyring {
             plain => plain.clone(),
         })
     }
+}
+
+/// What belongs to this purpose: nobody learns the key, or what belongs to another purpose, from it.
+fn derived(key: &Secret, purpose: &str) -> Zeroizing<[u8; 32]> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes())
+        .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
+    mac.update(purpose.as_bytes());
+    Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
 /// The value at a path of keys and indexes.

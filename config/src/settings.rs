@@ -4,6 +4,7 @@
 
 mod keys;
 mod layers;
+mod proxies;
 mod redis_address;
 mod store_url;
 
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::layers::KEYS as NAMES;
+pub use self::proxies::Proxies;
 pub use self::redis_address::RedisAddress;
 pub use self::store_url::StoreUrl;
 
@@ -206,6 +208,8 @@ pub struct Settings {
     pub log: String,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// The proxies whose word is taken for whom they speak for.
+    pub trusted_proxies: Proxies,
     /// How many connections the data listener holds at once.
     pub max_connections: NonZeroU32,
     /// How long a client may take to send the head of a request.
@@ -253,6 +257,9 @@ impl Settings {
                 .get("log", "a filter, such as info or info,zeugma=debug")
                 .unwrap_or_else(|| "info".into()),
             log_format: layers.get("log_format", "text or json").unwrap_or_default(),
+            trusted_proxies: layers
+                .get("trusted_proxies", "a list of networks, such as 10.0.0.0/8")
+                .unwrap_or_default(),
             max_connections: layers.get("max_connections", "a number from 1").unwrap_or(MAX_CONNECTIONS),
             header_timeout: layers.get("header_timeout", span).unwrap_or(Span::secs(10)),
             drain_timeout: layers.get("drain_timeout", span).unwrap_or(Span::secs(30)),

@@ -18,7 +18,10 @@ use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::definition::Definition;
+use crate::journal::Journal;
 use crate::name::{DefId, Revision};
+use crate::rights::Principal;
+use crate::sessions::Sessions;
 
 pub use self::health::{Health, State};
 
@@ -64,8 +67,11 @@ impl Change {
 /// Who changes something, and why.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Note {
-    /// Who.
+    /// Who, by their own words: what proves it is in `by`.
     pub author: String,
+    /// Who showed an admin token, if the change came that way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Principal>,
     /// Why, if they said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -149,6 +155,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// A word for people: what kind of store, and where.
     fn describe(&self) -> String;
+
+    /// The sessions of those who have logged in, which are kept beside the truth.
+    fn sessions(&self) -> Arc<dyn Sessions>;
+
+    /// What was done and who was refused, kept beside the truth.
+    fn journal(&self) -> Arc<dyn Journal>;
 
     /// How it is.
     fn health(&self) -> Health;

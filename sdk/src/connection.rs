@@ -2,6 +2,7 @@
 
 pub mod ftp;
 pub mod http;
+pub mod vault;
 
 use crate::Context;
 

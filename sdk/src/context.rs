@@ -3,6 +3,7 @@
 use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::connection::Handle;
 use crate::engine::Engine;
-use crate::{Caller, Cid, Error, Request, Response, Result};
+use crate::{Caller, Cid, Error, Issuer, Request, Response, Result};
 
 /// Where a request came in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +44,15 @@ impl ChannelInfo {
     }
 }
 
+/// From where a request comes in the end, however many services have handed it on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// From outside, by a channel; with the address, where there is one.
+    Outside(Option<IpAddr>),
+    /// From the engine itself, such as a job, or from an operator: they need no roles.
+    Within,
+}
+
 /// How deep services may call each other: deeper is taken for a circle.
 pub const MAX_DEPTH: usize = 16;
 
@@ -59,6 +69,7 @@ struct Inner {
     service: Arc<str>,
     parent: Option<Context>,
     depth: usize,
+    origin: Origin,
     engine: Arc<dyn Engine>,
 }
 
@@ -72,7 +83,17 @@ impl Context {
         service: Arc<str>,
         engine: Arc<dyn Engine>,
     ) -> Self {
-        Self(Arc::new(Inner { cid, caller, channel, deadline, service, parent: None, depth: 1, engine }))
+        let (parent, depth, origin) = (None, 1, Origin::Outside(None));
+        Self(Arc::new(Inner { cid, caller, channel, deadline, service, parent, depth, origin, engine }))
+    }
+
+    /// The same, from there. A context that says nothing of it is that of a stranger from outside.
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        // It was just made, so nobody else has it.
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.origin = origin;
+        }
+        self
     }
 
     /// The context in which this one calls `service`: the same request, one level deeper.
@@ -90,7 +111,7 @@ impl Context {
         if self.0.depth >= MAX_DEPTH {
             return Err(Error::internal(format!("invocations nested deeper than {MAX_DEPTH}: {self}")));
         }
-        let Inner { cid, ref caller, deadline, ref engine, depth, .. } = *self.0;
+        let Inner { cid, ref caller, deadline, ref engine, depth, origin, .. } = *self.0;
         let (caller, engine, parent) = (caller.clone(), engine.clone(), Some(self.clone()));
         Ok(Self(Arc::new(Inner {
             cid,
@@ -100,6 +121,7 @@ impl Context {
             service,
             parent,
             depth: depth + 1,
+            origin,
             engine,
         })))
     }
@@ -112,6 +134,11 @@ impl Context {
     /// Who calls, if the channel has security.
     pub fn caller(&self) -> Option<&Caller> {
         self.0.caller.as_ref()
+    }
+
+    /// From where the request comes in the end.
+    pub fn origin(&self) -> Origin {
+        self.0.origin
     }
 
     /// Where the request came in.
@@ -153,6 +180,11 @@ impl Context {
             Some(client) => Ok(H::bind(client.clone(), self)),
             None => Err(Error::internal(format!("connection {name:?} is not of type {}", type_name::<H>()))),
         }
+    }
+
+    /// The running security definitions that make tokens, in the order of their names.
+    pub fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        self.0.engine.issuers()
     }
 
     /// A cache of the cluster, by its name; [`crate::cache::DEFAULT`] is the one that most services use.

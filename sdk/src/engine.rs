@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::cache::Caching;
-use crate::{Cid, Context, Error, Request, Response, Result};
+use crate::{Cid, Context, Error, Issuer, Request, Response, Result};
 
 /// The engine, as a running request sees it: one revision, from start to end.
 #[async_trait]
@@ -17,6 +17,11 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// If there is none of this name, or it is paused.
     fn connection(&self, name: &str) -> Result<Arc<dyn Any + Send + Sync>>;
+
+    /// The running security definitions that make tokens, in the order of their names.
+    fn issuers(&self) -> Vec<Arc<dyn Issuer>> {
+        Vec::new()
+    }
 
     /// What keeps the caches.
     ///

@@ -155,6 +155,7 @@ mod tests {
             uri: uri.parse().expect("a URI"),
             headers: http::HeaderMap::new(),
             peer: ([127, 0, 0, 1], 1).into(),
+            certificates: None,
             params: vec![("cust_id".into(), "17".into())],
         };
         Request { raw: body.into(), http: Some(Arc::new(http)) }

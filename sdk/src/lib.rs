@@ -19,11 +19,12 @@ pub mod task;
 pub use cid::Cid;
 pub use connection::ftp::Ftp;
 pub use connection::http::Http;
-pub use context::{ChannelInfo, Context, Logger};
+pub use connection::vault::Vault;
+pub use context::{ChannelInfo, Context, Logger, Origin};
 pub use error::{Error, ErrorKind, Result};
 pub use request::{HttpHead, Request};
 pub use response::Response;
-pub use security::{Caller, Security};
+pub use security::{Admitted, Caller, Issuer, Security, Visit};
 pub use service::{Service, ServiceInfo};
 pub use zeugma_macros::service;
 

@@ -21,6 +21,9 @@ pub struct HttpHead {
     pub headers: HeaderMap,
     /// Who is at the other end of the connection.
     pub peer: SocketAddr,
+    /// The certificates that they have shown, as DER, their own first; none without TLS, or if they have shown none.
+    /// That they hold the key of the first is proven; whether anybody vouches for it is not.
+    pub certificates: Option<Arc<[Bytes]>>,
     /// The path parameters, decoded.
     pub params: Vec<(Arc<str>, String)>,
 }

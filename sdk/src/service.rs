@@ -54,6 +54,12 @@ pub trait Service: Send + Sync + 'static {
         false
     }
 
+    /// The roles that a caller from outside must have, all of them, by whichever way they get here. Asked for each call, so
+    /// it has to be cheap.
+    fn requires(&self) -> &[String] {
+        &[]
+    }
+
     /// Does the work for one request.
     ///
     /// # Errors

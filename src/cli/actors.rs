@@ -51,7 +51,7 @@ impl Actors {
                         state(actor.state),
                         actor.in_flight.to_string(),
                         actor.version.to_string(),
-                        actor.fault.clone().unwrap_or_default(),
+                        actor.fault.clone().or_else(|| actor.alarm.clone()).unwrap_or_default(),
                     ]
                 })
             },
@@ -67,7 +67,8 @@ fn state(state: ActorState) -> String {
 fn branch(actor: &ActorTree, first: &str, others: &str, text: &mut String) {
     text.push_str(&format!("{first}{}", actor.name));
     if let Some(info) = &actor.worker {
-        let fault = info.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
+        let fault =
+            info.fault.as_ref().or(info.alarm.as_ref()).map(|fault| format!(": {fault}")).unwrap_or_default();
         text.push_str(&format!("  {} ({}{fault})", info.kind, state(info.state)));
     }
     text.push('\n');

@@ -1,18 +1,26 @@
 //! `zeugma check`: everything that is wrong with a bundle, without a node.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::python::{Runtime, RuntimeSettings};
 use clap::Args;
 use config::store::memory::Memory;
-use config::{Clock, Faults, Keyring, Note};
+use config::{Clock, Family, Faults, Keyring, Name, Note};
+use sdk::task::Tasks;
 use sdk::{Error, Service};
+use tokio::process::Command;
 
 use super::bundle::Files;
 use super::exit::{Exit, Stop};
 use super::output::print;
 use crate::definitions::{Definitions, Options, Refused};
 use crate::management::Management;
+
+/// The Python that looks into packages.
+const PYTHON: &str = "python3";
 
 /// See the module.
 #[derive(Debug, Args)]
@@ -25,7 +33,12 @@ impl Check {
     pub(super) async fn run(self, services: &'static [&'static dyn Service]) -> Result<Exit, Stop> {
         let bundle = self.files.read().map_err(only_checked)?;
         let registry = Management::default().registry(&[], services);
-        let registry = registry.map_err(|fault| Stop::failed(fault.to_string()))?;
+        let mut registry = registry.map_err(|fault| Stop::failed(fault.to_string()))?;
+        // What is in the files of packages, Python has to say. Where there is none, they are taken on trust.
+        let folder = tempfile::tempdir()?;
+        if bundle.drafts.iter().any(|draft| draft.id.family == Family::Package) && has_python().await {
+            registry = registry.with_python(python(folder.path())?);
+        }
         // The bundle is applied to a catalog of its own, so that it is checked by the very code that a node runs.
         let definitions = Definitions {
             store: Arc::new(Memory::new(Clock::System)),
@@ -43,6 +56,26 @@ impl Check {
             Err(refused) => Err(Stop::failed(Error::from(refused).to_string())),
         }
     }
+}
+
+async fn has_python() -> bool {
+    let version = Command::new(PYTHON).arg("--version").stdin(Stdio::null()).output();
+    let answer = tokio::time::timeout(Duration::from_secs(5), version).await;
+    answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status.success()))
+}
+
+fn python(folder: &Path) -> Result<Arc<Runtime>, Stop> {
+    let name: Name = "check".parse().map_err(Faults::from)?;
+    Ok(Runtime::new(RuntimeSettings {
+        python: PYTHON.into(),
+        data: folder.to_owned(),
+        workers: 1,
+        threads: 1,
+        memory: 1 << 30,
+        node: name.clone(),
+        cluster: name,
+        tasks: Tasks::default(),
+    }))
 }
 
 fn found(faults: Faults) -> Stop {

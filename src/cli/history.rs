@@ -71,14 +71,18 @@ fn long(event: &Event) -> String {
     format!("revision {}, {}, {}{reason}\n{changes}\n", event.revision, at(event), event.author)
 }
 
-/// The first few changes: a bundle of a thousand has its place in `--changes`.
-fn brief(event: &Event) -> String {
-    const SHOWN: usize = 3;
-    let sign = |what| match what {
+/// The sign of what became of a definition.
+pub(super) fn sign(what: What) -> char {
+    match what {
         What::Created => '+',
         What::Changed => '~',
         What::Deleted => '-',
-    };
+    }
+}
+
+/// The first few changes: a bundle of a thousand has its place in `--changes`.
+fn brief(event: &Event) -> String {
+    const SHOWN: usize = 3;
     let shown = event.changes.iter().take(SHOWN).map(|c| format!("{}{}", sign(c.change), c.id));
     let shown = shown.collect::<Vec<_>>().join(" ");
     match event.changes.len().saturating_sub(SHOWN) {

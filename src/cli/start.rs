@@ -155,7 +155,7 @@ async fn prepare(node: &Node, demo: bool) -> Result<(), Stop> {
     let paths = &node.app.settings.apply;
     if !paths.is_empty() {
         let wanted = bundle::read_paths(paths).filled(&env_var).with_sources();
-        let note = Note { author: "zeugma start".into(), reason: Some("--apply".into()) };
+        let note = Note { author: "zeugma start".into(), reason: Some("--apply".into()), ..Note::default() };
         match node.app.definitions.apply(wanted, Options::default(), note).await {
             Ok(outcome) => {
                 let (revision, changes) = (outcome.revision, outcome.changes.len());

@@ -20,6 +20,8 @@ pub enum Refused {
         /// The package that brings it along, if one does.
         package: Option<DefId>,
     },
+    /// Only an admin may write this one.
+    Forbidden(DefId),
     /// Somebody was faster, or the store could not take it.
     Commit(CommitError),
     /// A secret cannot be opened.
@@ -67,6 +69,7 @@ impl fmt::Display for Refused {
                  enabled: false"
             ),
             Self::NotFound { id, compiled_in: false, .. } => write!(f, "there is no {id}"),
+            Self::Forbidden(id) => write!(f, "only an admin may change {id}: it gives rights over nodes"),
             Self::Commit(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::Broken(what) => f.write_str(what),
@@ -88,6 +91,7 @@ impl From<Refused> for Error {
                 });
             }
             Refused::NotFound { .. } => ErrorKind::NotFound,
+            Refused::Forbidden(_) => ErrorKind::Forbidden,
             Refused::Commit(CommitError::Conflict { .. }) => ErrorKind::Conflict,
             Refused::Commit(CommitError::Store(StoreError::Unavailable(_))) => ErrorKind::Unavailable,
             Refused::Commit(CommitError::Store(StoreError::TooOld(..) | StoreError::NotYet(..))) => {

@@ -6,7 +6,7 @@ use actors::Registry;
 use config::definition::SEALED_TEXT;
 use config::{
     About, Catalog, Change, Checked, Claim, Clash, Clear, DefId, Definition, Draft, Family, Fault, Faults,
-    Keyring, Params, Revision, Rules as _,
+    Keyring, Params, Place, Revision, Rules as _, Want,
 };
 use serde_json::Value;
 
@@ -69,6 +69,7 @@ pub(super) fn prepare(
         checked.insert(&draft.id, (draft, found));
     }
     faults.extend(checking.together(&candidate, &checked));
+    faults.extend(checking.abilities(&candidate, &checked));
     prepared.change.delete = candidate.delete;
     prepared.changes = checking.changes(&prepared.change);
     Faults(faults).unless_any(prepared)
@@ -154,6 +155,45 @@ impl Checking<'_> {
             Fault { at: parameter(checked, &about).to_owned(), ..fault }.under(&draft.at())
         };
         found.into_iter().map(place).collect()
+    }
+
+    /// What definitions cannot do that others want of them: where one of the two is in this change.
+    fn abilities(&self, candidate: &Change, checked: &BTreeMap<&DefId, (&Draft, Checked)>) -> Vec<Fault> {
+        let after = candidate.applied_to(self.current);
+        let mut faults = Vec::new();
+        for definition in after.definitions.values() {
+            let own = checked.get(&definition.id);
+            if own.is_none() && !definition.needs.iter().any(|id| checked.contains_key(id)) {
+                continue;
+            }
+            let wants = own.map_or_else(|| self.stored(definition).wants, |(_, found)| found.wants.clone());
+            for Want { at, id, ability } in wants {
+                let offers = match (checked.get(&id), after.get(&id)) {
+                    // What is wrong with it is told already.
+                    (Some((_, found)), _) if !found.faults.is_empty() => continue,
+                    (Some((_, found)), _) => found.offers.clone(),
+                    (None, Some(other)) if own.is_some() => self.stored(other).offers,
+                    _ => continue,
+                };
+                if offers.is_none_or(|offers| offers.contains(&ability)) {
+                    continue;
+                }
+                let fault = Fault::new(at, format!("{id} cannot {ability}"))
+                    .hint("the page about security says which definitions work in which direction");
+                faults.push(match own {
+                    Some((draft, _)) => fault.under(&draft.at()),
+                    None => fault.under(&definition.id),
+                });
+            }
+        }
+        faults
+    }
+
+    /// What the kind says about a definition that is there; nothing, if its secrets cannot be opened.
+    fn stored(&self, definition: &Definition) -> Checked {
+        let Ok(params) = self.keyring.open(&definition.params) else { return Checked::default() };
+        let Definition { id, kind, enabled, .. } = definition.clone();
+        self.registry.check(&Draft { id, kind, enabled, params, place: Place::default() })
     }
 
     fn changes(&self, change: &Change) -> Vec<Changed> {

@@ -107,6 +107,7 @@ impl Definitions {
             revision: entry.revision,
             at: entry.at,
             author: entry.note.author,
+            by: entry.note.by,
             reason: entry.note.reason,
             changes: entry
                 .ops

@@ -107,7 +107,7 @@ fn drafts(text: &str) -> Vec<Draft> {
 }
 
 fn note() -> Note {
-    Note { author: "me".into(), reason: None }
+    Note { author: "me".into(), reason: None, ..Note::default() }
 }
 
 fn at_once() -> Options {

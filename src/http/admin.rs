@@ -1,11 +1,14 @@
 //! The admin API: one catch-all filter in front of one table of endpoints.
 
+mod access;
 mod answer;
+mod audit;
 mod body;
 mod call;
 mod definitions;
 mod endpoint;
 mod events;
+mod jobs;
 mod kinds;
 mod openapi;
 mod packages;
@@ -19,13 +22,16 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use config::Role;
 use futures_util::FutureExt as _;
-use http::header::{ALLOW, AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{ALLOW, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
+use hyper::body::Incoming;
 use sdk::cid::CID_HEADER;
 use sdk::{Cid, Error, ErrorKind};
 use warp::Filter as _;
@@ -33,22 +39,26 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use self::answer::Failure;
+use self::audit::{Doing, Refusals};
 use self::call::Call;
 use self::endpoint::{Endpoint, Found};
 use crate::app::App;
 
 /// All of the admin listener.
 pub fn filter(app: &App) -> BoxedFilter<(Response,)> {
-    let api = Arc::new(Api { app: app.clone(), endpoints: table::endpoints() });
+    let api =
+        Arc::new(Api { app: app.clone(), endpoints: table::endpoints(), refusals: Refusals::default() });
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream())
-        .then(move |method, path: warp::path::FullPath, query, headers, body| {
+        .then(move |method, path: warp::path::FullPath, query, headers, peer: Option<Peer>, body| {
             let api = api.clone();
-            let head = Head { method, path: path.as_str().to_owned(), query, headers };
+            let peer = peer.map(|Peer(address)| address);
+            let head = Head { method, path: path.as_str().to_owned(), query, headers, peer };
             async move {
                 let cid = Cid::new();
                 let is_head = head.method == Method::HEAD;
@@ -67,17 +77,45 @@ pub fn filter(app: &App) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
+/// The admin listener's service, and for each connection who is at the other end.
+#[derive(Clone)]
+pub struct FromPeer<S> {
+    /// Answers.
+    pub inner: S,
+    /// Who is at the other end.
+    pub peer: SocketAddr,
+}
+
+/// The address that [`FromPeer`] leaves for the filter.
+#[derive(Clone, Copy)]
+struct Peer(SocketAddr);
+
+impl<S: hyper::service::Service<http::Request<Incoming>>> hyper::service::Service<http::Request<Incoming>>
+    for FromPeer<S>
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: http::Request<Incoming>) -> S::Future {
+        request.extensions_mut().insert(Peer(self.peer));
+        self.inner.call(request)
+    }
+}
+
 /// What is known of a request before its body is read.
 struct Head {
     method: Method,
     path: String,
     query: String,
     headers: HeaderMap,
+    peer: Option<SocketAddr>,
 }
 
 struct Api {
     app: App,
     endpoints: Vec<Arc<Endpoint>>,
+    refusals: Refusals,
 }
 
 impl Api {
@@ -87,9 +125,17 @@ impl Api {
     {
         let found = endpoint::find(&self.endpoints, &head.method, &head.path);
         // Before anything else is said: a stranger learns nothing about what is here.
-        if !matches!(&found, Found::Here(endpoint, _) if endpoint.open) {
-            self.known(&head.headers)?;
-        }
+        let wanted = match &found {
+            Found::Here(endpoint, _) => endpoint.role,
+            _ => Some(Role::Viewer),
+        };
+        let by = match wanted.map(|role| access::check(&self.app, &head, role)).transpose() {
+            Ok(by) => by,
+            Err(refusal) => {
+                self.refusals.note(&self.app, cid, &head, &found, &refusal);
+                return Err(refusal.error.into());
+            }
+        };
         let (endpoint, params) = match found {
             Found::Here(endpoint, params) => (endpoint, params),
             Found::OtherVerbs(allow) if head.method == Method::OPTIONS => {
@@ -121,30 +167,18 @@ impl Api {
         } else {
             Bytes::new()
         };
-        let call = Call::new(self.app.clone(), cid, endpoint.clone(), &params, &head, body)?;
+        let call = Call::new(self.app.clone(), cid, endpoint.clone(), by, &params, &head, body)?;
+        let doing = match call.is_deed()? {
+            true => Some(Doing::begin(&call, format!("{method} {path}"))?),
+            false => None,
+        };
         let outcome = endpoint.call(call).await;
+        if let Some(doing) = doing {
+            doing.end(outcome.as_ref().map_or_else(Failure::status, Response::status)).await;
+        }
         if let Err(failure) = &outcome {
             tracing::debug!(%cid, %method, path, %failure, "the admin API refuses");
         }
         outcome
-    }
-
-    /// Whether the caller shows the token.
-    fn known(&self, headers: &HeaderMap) -> Result<(), Failure> {
-        let wanted = self.app.admin_token.reveal().as_bytes();
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = shown.and_then(|value| value.split_once(' '));
-        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t.trim());
-        let same =
-            |token: &str| aws_lc_rs::constant_time::verify_slices_are_equal(token.as_bytes(), wanted).is_ok();
-        if token.is_some_and(same) {
-            return Ok(());
-        }
-        let message = match shown {
-            None => "a bearer token is wanted: the first start of the node wrote it to admin.token",
-            Some(_) => "this is not the admin token of this node",
-        };
-        let challenge = HeaderValue::from_static("Bearer realm=\"zeugma\"");
-        Err(Error::unauthenticated(message).header(WWW_AUTHENTICATE, challenge).into())
     }
 }

@@ -1,7 +1,6 @@
 //! The data path: how a request flows, from the connection to the service and back. Read it top to bottom.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,25 +11,28 @@ use actors::routes::{Found, Matched};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use sdk::engine::Engine;
-use sdk::{Cid, Context, Error, ErrorKind, HttpHead, Result};
+use sdk::{Admitted, Cid, Context, Error, ErrorKind, HttpHead, Origin, Result, Security, Visit};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::http::listener::Peer;
 
 /// Memory set aside at once for a body whose length is announced; more is taken as it really comes.
 const AHEAD: usize = 1 << 20;
 
+/// Whom a proxy speaks for.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// See [`linger`].
 const LINGER_BYTES: usize = 256 * 1024;
 /// See [`linger`].
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// The service of each data connection.
-pub fn service(app: App) -> impl Fn(SocketAddr) -> DataService + Send + Sync + 'static {
+pub fn service(app: App) -> impl Fn(Peer) -> DataService + Send + Sync + 'static {
     // Behind one pointer: a clone of an `App` touches a dozen counters that all cores share.
     let app = Arc::new(app);
     move |peer| DataService { app: app.clone(), peer }
@@ -40,7 +42,7 @@ pub fn service(app: App) -> impl Fn(SocketAddr) -> DataService + Send + Sync + '
 #[derive(Clone)]
 pub struct DataService {
     app: Arc<App>,
-    peer: SocketAddr,
+    peer: Peer,
 }
 
 impl hyper::service::Service<Request<Incoming>> for DataService {
@@ -49,17 +51,25 @@ impl hyper::service::Service<Request<Incoming>> for DataService {
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (app, peer) = (self.app.clone(), self.peer);
+        let (app, peer) = (self.app.clone(), self.peer.clone());
         Box::pin(async move { Ok(serve(&app, peer, request).await.map(Full::new)) })
     }
 }
 
 /// Answers one request.
-pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> Response<Bytes> {
+pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Response<Bytes> {
     let begun = Instant::now();
     let cid = Cid::new();
     let (Parts { method, uri, headers, .. }, mut body) = request.into_parts();
-    let mut head = HttpHead { method, uri, headers, peer, params: Vec::new() };
+    let Peer { address, certificates } = peer;
+    let peer = match app.settings.trusted_proxies.trust(address.ip()) {
+        true => {
+            let lines = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
+            app.settings.trusted_proxies.client(address, lines)
+        }
+        false => address,
+    };
+    let mut head = HttpHead { method, uri, headers, peer, certificates, params: Vec::new() };
 
     // 1. One revision for the whole request.
     let snapshot = app.live.now();
@@ -69,6 +79,13 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
         Ok(Found::Route(matched)) => matched,
         Ok(Found::Options { allow }) => return options(&snapshot.routes, &head, cid, &allow),
         Err(error) => {
+            if error.kind() == ErrorKind::NotFound
+                && let Some(response) =
+                    Box::pin(super::zato::answer(&snapshot, &head, &mut body, cid, begun)).await
+            {
+                linger(app, body);
+                return response;
+            }
             app.metrics.unrouted.with_label_values(&[error.kind().status().as_str()]).inc();
             linger(app, body);
             return failure::render(Shape::Default, cid, &error);
@@ -77,26 +94,33 @@ pub async fn serve(app: &App, peer: SocketAddr, request: Request<Incoming>) -> R
     head.params = params;
     let head = Arc::new(head);
 
-    let outcome = call(&snapshot, route, &head, &mut body, cid, begun).await;
+    let mut told = Vec::new();
+    let outcome = call(app, &snapshot, route, &head, &mut body, cid, begun, &mut told).await;
 
     route.running.meter.record(&outcome, begun.elapsed());
     if let Err(error) = &outcome {
+        if let Some(reason) = refusal(error.kind()) {
+            app.metrics.refused(reason);
+        }
         log(route, cid, error);
         linger(app, body);
     }
     // 7. Value or error, as this channel's callers understand it.
-    let response = route.channel.encode(&head, cid, outcome);
+    let mut response = route.channel.encode(&head, cid, outcome);
+    response.headers_mut().extend(told);
     if route.channel.compresses() { compression::apply(&head, response).await } else { response }
 }
 
 /// Steps 3 to 6: everything that may refuse or fail.
 async fn call(
+    app: &App,
     snapshot: &Arc<actors::Snapshot>,
     route: &Route,
     head: &Arc<HttpHead>,
     body: &mut Incoming,
     cid: Cid,
     begun: Instant,
+    told: &mut Vec<(HeaderName, HeaderValue)>,
 ) -> Result<sdk::Response> {
     let limits = route.channel.limits();
     let deadline = begun + limits.deadline;
@@ -112,11 +136,25 @@ async fn call(
     };
 
     // 4. Who calls: before anything of the body is read.
+    let (address, admission) = (head.peer.ip(), route.channel.admission());
+    if let Some(admission) = admission {
+        admission.from(address).await?;
+    }
+    let engine: Arc<dyn Engine> = snapshot.clone();
     let caller = match &route.security {
         Ok(None) => None,
-        Ok(Some(security)) => Some(within(deadline, security.check(head)).await?),
+        Ok(Some(security)) => {
+            let visit = Visit { cid, deadline, engine: &engine };
+            let known = known(app, route, security, head, &visit);
+            let Admitted { caller, headers } = within(deadline, known).await?;
+            *told = headers;
+            Some(caller)
+        }
         Err(reason) => return Err(Error::unavailable(reason.clone())),
     };
+    if let Some(admission) = admission {
+        admission.of(caller.as_ref(), address).await?;
+    }
     let service = route.service.as_ref().map_err(|reason| Error::unavailable(reason.clone()))?;
 
     // 5. The body, within its limit, byte for byte; then what the channel makes of it.
@@ -125,20 +163,56 @@ async fn call(
     let request = route.channel.decode(head.clone(), raw, service.reads_json)?;
 
     // 6. The work: with a deadline, and with a guard against panics around it.
-    let engine: Arc<dyn Engine> = snapshot.clone();
     let channel = route.channel.info().clone();
     let ctx = Context::new(cid, caller, channel, deadline, service.name.clone(), engine);
+    let ctx = ctx.with_origin(Origin::Outside(Some(address)));
     service.call(&ctx, request).await
 }
 
-async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
+/// The word of the metrics for errors that say that a caller may not call, or not so often.
+fn refusal(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Unauthenticated => Some("unauthenticated"),
+        ErrorKind::Forbidden => Some("forbidden"),
+        ErrorKind::TooMany => Some("too-many"),
+        _ => None,
+    }
+}
+
+/// Who calls. Whoever has been wrong too often is not believed for a while, and not told so.
+async fn known(
+    app: &App,
+    route: &Route,
+    security: &Arc<dyn Security>,
+    head: &HttpHead,
+    visit: &Visit<'_>,
+) -> Result<Admitted> {
+    let (name, address) = (route.channel.security().map_or("", config::Name::as_str), head.peer.ip());
+    if app.lockout.locks(name, address)
+        && let Some(refusal) = security.guess(head)
+    {
+        app.metrics.refused("locked-out"); // beside that it counts as unauthenticated, as the answer says
+        return Err(refusal);
+    }
+    let outcome = security.admit(head, visit).await;
+    match &outcome {
+        Ok(_) => app.lockout.right(name, address),
+        Err(error) if error.kind() == ErrorKind::Unauthenticated && security.guess(head).is_some() => {
+            app.lockout.wrong(name, address);
+        }
+        Err(_) => {}
+    }
+    outcome
+}
+
+pub(super) async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
     let late = |_| Error::new(ErrorKind::SlowRequest, "the request did not come in time");
     tokio::time::timeout_at(deadline, work).await.map_err(late)?
 }
 
 /// Reads a body. One that is too long is refused by its announced length before anything is read, and otherwise as
 /// soon as it passes the limit.
-async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes> {
+pub(super) async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes> {
     let announced = body.size_hint().lower();
     let too_large = || {
         let message = format!("the body is longer than the {limit} bytes that this channel accepts");

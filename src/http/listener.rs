@@ -52,6 +52,15 @@ pub struct Listener {
     connections: Tasks,
 }
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Their address.
+    pub address: SocketAddr,
+    /// See [`sdk::HttpHead::certificates`].
+    pub certificates: Option<Arc<[Bytes]>>,
+}
+
 /// What serves one connection.
 pub trait Serves<B>:
     Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
@@ -66,7 +75,8 @@ impl<B, S> Serves<B> for S where
 {
 }
 
-/// Listens at `address`. `make` makes the service of each connection, knowing who is at the other end.
+/// Listens at `address`. `make` makes the service of each connection, knowing who is at the other end. Clients are asked
+/// for a certificate of theirs while `ask` says so.
 ///
 /// # Errors
 /// If the address cannot be had.
@@ -75,11 +85,11 @@ pub async fn open<M, S, B>(
     address: SocketAddr,
     make: M,
     limits: &Limits,
-    tls: Option<Certificates>,
+    tls: Option<(Certificates, Ask)>,
     app: &App,
 ) -> Result<Listener>
 where
-    M: Fn(SocketAddr) -> S + Send + Sync + 'static,
+    M: Fn(Peer) -> S + Send + Sync + 'static,
     S: Serves<B>,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
@@ -91,7 +101,11 @@ where
         name,
         make,
         versions: Versions::new(limits),
-        tls: tls.map(|certificates| certificates.acceptor()),
+        tls: tls.map(|(certificates, ask)| Tls {
+            silent: certificates.acceptor(false),
+            asking: certificates.acceptor(true),
+            ask,
+        }),
         limits: limits.clone(),
         metrics: app.metrics.clone(),
     });
@@ -114,9 +128,20 @@ struct Door<M> {
     name: &'static str,
     make: M,
     versions: Versions,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     limits: Limits,
     metrics: Metrics,
+}
+
+/// Whether clients are asked for a certificate now.
+pub type Ask = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// Two ways to accept a connection. A session of one cannot be resumed with the other, so that whoever is to be asked is
+/// asked.
+struct Tls {
+    silent: TlsAcceptor,
+    asking: TlsAcceptor,
+    ask: Ask,
 }
 
 /// The two versions of HTTP. Without TLS it is always the first: telling them apart on a plain connection would mean
@@ -145,7 +170,7 @@ async fn accept<M, S, B>(
     connections: Tasks,
     mut stopping: watch::Receiver<bool>,
 ) where
-    M: Fn(SocketAddr) -> S + Send + Sync + 'static,
+    M: Fn(Peer) -> S + Send + Sync + 'static,
     S: Serves<B>,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
@@ -182,19 +207,24 @@ async fn accept<M, S, B>(
 impl<M> Door<M> {
     async fn serve<S, B>(&self, stream: TcpStream, peer: SocketAddr, stopping: watch::Receiver<bool>)
     where
-        M: Fn(SocketAddr) -> S,
+        M: Fn(Peer) -> S,
         S: Serves<B>,
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "no TCP_NODELAY");
         }
-        let service = (self.make)(peer);
-        let Some(acceptor) = &self.tls else {
+        let Some(tls) = &self.tls else {
+            let service = (self.make)(Peer { address: peer, certificates: None });
             return self.run(TokioIo::new(stream), false, service, peer, stopping).await;
         };
+        let acceptor = if (tls.ask)() { &tls.asking } else { &tls.silent };
         match tokio::time::timeout(self.limits.head, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates();
+                let certificates =
+                    shown.map(|chain| chain.iter().map(|der| Bytes::copy_from_slice(der)).collect());
+                let service = (self.make)(Peer { address: peer, certificates });
                 let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 self.run(TokioIo::new(stream), h2, service, peer, stopping).await;
             }

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use config::settings::TlsFiles;
-use rustls::ServerConfig;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use sdk::{Error, Result};
 use tokio_rustls::TlsAcceptor;
 
@@ -39,10 +42,15 @@ impl Certificates {
         Ok(Self(Arc::new(Inner { files: files.clone(), current })))
     }
 
-    /// Accepts TLS connections that show the certificate of the moment, and offers HTTP/2 and HTTP/1.1.
-    pub fn acceptor(&self) -> TlsAcceptor {
-        let mut config =
-            ServerConfig::builder().with_no_client_auth().with_cert_resolver(self.0.clone() as Arc<_>);
+    /// Accepts TLS connections that show the certificate of the moment, and offers HTTP/2 and HTTP/1.1. With `ask`,
+    /// clients are asked for a certificate of theirs, which they need not have.
+    pub fn acceptor(&self, ask: bool) -> TlsAcceptor {
+        let builder = ServerConfig::builder();
+        let builder = match ask {
+            true => builder.with_client_cert_verifier(Arc::new(AnyClient(aws_lc_rs::default_provider()))),
+            false => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(self.0.clone() as Arc<_>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         TlsAcceptor::from(Arc::new(config))
     }
@@ -84,6 +92,52 @@ impl Certificates {
     }
 }
 
+/// Takes any certificate of a client, or none: that they hold its key is proven by the handshake, and who vouches for
+/// it, security definitions find out.
+#[derive(Debug)]
+struct AnyClient(CryptoProvider);
+
+impl ClientCertVerifier for AnyClient {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 impl ResolvesServerCert for Inner {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())
@@ -101,7 +155,7 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey> {
         return Err(fault(&files.cert, &"there is no certificate in it"));
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| fault(&files.key, &e))?;
-    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| fault(&files.key, &e))?;
+    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|e| fault(&files.key, &e))?;
     let certified = CertifiedKey::new(chain, key);
     certified
         .keys_match()

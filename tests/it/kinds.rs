@@ -242,7 +242,13 @@ fn secrets_are_masked_wherever_a_definition_is_shown() {
 async fn every_example_starts_or_says_why_not_and_nothing_panics() {
     let node = TestNode::start().await;
     // What the examples refer to.
-    node.apply("security: [{name: clerk, type: basic, username: clerk, password: hush-hush}]").await;
+    node.apply(
+        "security:
+        - {name: clerk, type: basic, username: clerk, password: hush-hush}
+        - {name: partner, type: api-key, key: hush-hush}
+connections: [{name: my.vault, type: vault, url: 'http://127.0.0.1:9/'}]",
+    )
+    .await;
     for kind in KINDS {
         let mut params = example(*kind);
         let draft = draft(*kind, params.clone());

@@ -14,3 +14,5 @@ pub mod program;
 pub mod proxy;
 pub mod recorder;
 pub mod services;
+pub mod tokens;
+pub mod vault;

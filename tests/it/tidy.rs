@@ -93,7 +93,7 @@ fn arrows_point_down() {
 /// A framework is known where it has its place, and nowhere else.
 #[test]
 fn frameworks_stay_home() {
-    let homes: [(&str, &[&str]); 9] = [
+    let homes: [(&str, &[&str]); 13] = [
         ("warp::", &["src/http/", "src/app.rs"]),
         ("hyper::", &["src/http/"]),
         (
@@ -110,8 +110,12 @@ fn frameworks_stay_home() {
         ),
         ("redb::", &["config/src/store/embedded"]),
         ("redis::", &["config/src/store/redis", "config/benches/redis.rs"]),
-        ("fernet::", &["config/src/secret", "config/src/settings/tests.rs"]),
+        ("fernet::", &["config/src/secret", "config/src/settings/tests.rs", "actors/src/security/jwt/"]),
+        ("jsonwebtoken::", &["actors/src/security/jwt/", "actors/src/security/bearer/"]),
+        ("x509_parser::", &["actors/src/security/mtls.rs"]),
         ("suppaftp::", &["actors/src/connection/ftp"]),
+        ("vaultrs::", &["actors/src/connection/vault"]),
+        ("rustify::", &["actors/src/connection/vault"]),
         ("libunftp::", &["src/demo.rs"]),
         ("Caller::vouch", &["actors/src/security/", "sdk/src/security.rs"]),
     ];

@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use config::{Claim, DefId, Family, Fault, Name, Need, Size};
+use config::{Claim, DefId, Family, Fault, Name, Need, Size, Want};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use sdk::{ChannelInfo, Cid, Error, ErrorKind, HttpHead, Request, Result};
 use serde::de::IgnoredAny;
 use tokio::sync::Semaphore;
 
+use crate::admission::Admission;
 use crate::channel::compression::decompressed;
 use crate::channel::failure;
 use crate::kind::{Kind, Start};
-use crate::part::{HttpChannel, Limits, Part};
+use crate::part::{CHECK_CALLERS, HttpChannel, Limits, Part};
 use crate::routes::Mount;
 
 pub use params::{DataFormat, Envelope, Params};
@@ -45,6 +46,15 @@ impl Kind for Rest {
         std::iter::once(service).chain(security).collect()
     }
 
+    fn wants(params: &Params) -> Vec<Want> {
+        let want = |name: &Name| Want {
+            at: "security".into(),
+            id: DefId::new(Family::Security, name.clone()),
+            ability: CHECK_CALLERS,
+        };
+        params.security.iter().map(want).collect()
+    }
+
     fn claims(params: &Params) -> Vec<Claim> {
         // What is no mount is a fault already.
         params.mount().into_iter().map(|mount| Claim { at: "path".into(), what: mount.claim() }).collect()
@@ -66,12 +76,21 @@ impl Kind for Rest {
             deadline: params.deadline.get(),
             concurrency: params.concurrency.map(|n| Arc::new(Semaphore::new(n.get() as usize))),
         };
+        let admission = params.admission().admission(&start)?;
         let format = match params.data_format {
             DataFormat::Json => "json",
             DataFormat::Raw => "raw",
         };
         let info = ChannelInfo::new(start.id.name.as_str(), "rest").reading(format);
-        Ok(Part::HttpChannel(Arc::new(RestChannel { params, mount, headers, content_type, limits, info })))
+        Ok(Part::HttpChannel(Arc::new(RestChannel {
+            params,
+            mount,
+            headers,
+            content_type,
+            limits,
+            admission,
+            info,
+        })))
     }
 }
 
@@ -82,6 +101,7 @@ struct RestChannel {
     headers: HeaderMap,
     content_type: HeaderValue,
     limits: Limits,
+    admission: Option<Admission>,
     info: ChannelInfo,
 }
 
@@ -96,6 +116,10 @@ impl HttpChannel for RestChannel {
 
     fn security(&self) -> Option<&Name> {
         self.params.security.as_ref()
+    }
+
+    fn admission(&self) -> Option<&Admission> {
+        self.admission.as_ref()
     }
 
     fn limits(&self) -> &Limits {

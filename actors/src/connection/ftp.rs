@@ -175,6 +175,10 @@ impl Kind for FtpKind {
         check(params)
     }
 
+    fn offers(_: &Params) -> Option<Vec<&'static str>> {
+        Some(Vec::new())
+    }
+
     async fn start(params: Params, start: Start) -> Result<Part> {
         let config =
             |versions| tls::client_config_of(versions, params.ca.as_deref(), None, params.tls_verify);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use config::definition::SEALED_TEXT;
-use config::{DefId, Family, Fault, Name, Need, Secret, Size, Span};
+use config::{DefId, Family, Fault, Name, Need, Secret, Size, Span, Want};
 use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use sdk::connection::http::HttpClient;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use self::client::Client;
 use self::template::Template;
 use crate::kind::{Kind, Start};
-use crate::part::{Connection, Credentials, Part};
+use crate::part::{Connection, Credentials, LOG_IN, Part};
 
 /// A server that is spoken to over HTTP. Every request carries the correlation id of the invocation in the header
 /// `X-Zeugma-CID`. Proxies named in the environment are not used.
@@ -286,9 +286,18 @@ impl Kind for HttpKind {
         faults
     }
 
+    fn wants(params: &Params) -> Vec<Want> {
+        let want = |name| Want { at: "security".into(), id: security(name), ability: LOG_IN };
+        params.security.iter().map(want).collect()
+    }
+
     fn needs(params: &Params) -> Vec<Need> {
         let needs = params.security.iter().map(|name| Need { at: "security".into(), id: security(name) });
         needs.collect()
+    }
+
+    fn offers(_: &Params) -> Option<Vec<&'static str>> {
+        Some(Vec::new())
     }
 
     async fn start(params: Params, start: Start) -> Result<Part> {

@@ -89,6 +89,20 @@ fn unusable(path: &Path, why: &dyn std::fmt::Display) -> Error {
     Error::internal(format!("the file {} cannot be used: {why}", path.display()))
 }
 
+/// Whether TLS itself failed: a certificate that one side does not accept, mostly.
+pub fn failed(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        // An I/O error does not name what it wraps as its source, but that one's source.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = wrapped.map(|wrapped| wrapped as _).or_else(|| error.source());
+    }
+    false
+}
+
 /// Takes every server for the right one. The signatures of the handshake are still checked, so that at least it is
 /// the same one throughout.
 #[derive(Debug)]

@@ -39,12 +39,12 @@ pub enum Schedule {
 }
 
 /// A moment at which a job is due.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Slot {
     /// The moment.
     pub at: DateTime<Utc>,
     /// Which one it is of those that the definition describes, from 1; none if nobody counts.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
     /// The local time that the definition asks for; in UTC, if it has no zone.
     pub local: NaiveDateTime,

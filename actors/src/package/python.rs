@@ -49,6 +49,10 @@ pub struct Params {
     /// How much memory one worker process may use; left out: as the node is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     memory: Option<Size>,
+    /// Roles, all of which callers of its services must have, through whichever channel or service they come; others are
+    /// answered 403. Jobs and operators need none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    require: Vec<String>,
 }
 
 /// People write the paths of files in a bundle, and there is one who reads them; a node is sent what is in them.
@@ -83,7 +87,14 @@ impl Kind for PythonPackage {
         let text = "from zeugma import Service\n\nclass Hello(Service):\n    def handle(self):\n        \
                     self.response.payload = 'hello'\n";
         let files = Files::from([("hello.py".to_owned(), text.to_owned())]);
-        Params { files, python: None, workers: NonZeroU16::new(2), threads: None, memory: None }
+        Params {
+            files,
+            python: None,
+            workers: NonZeroU16::new(2),
+            threads: None,
+            memory: None,
+            require: Vec::new(),
+        }
     }
 
     fn check(params: &Params) -> Vec<Fault> {
@@ -154,7 +165,7 @@ impl Kind for PythonPackage {
         let source = params.source(&start.id.name);
         let pool = runtime.pool(source, limits, params.python).await;
         let pool = pool.map_err(|error| Error::unavailable(told(error).to_string()))?;
-        Ok(Part::Package(Arc::new(Running(pool))))
+        Ok(Part::Package(Arc::new(Running { pool, require: params.require })))
     }
 }
 
@@ -217,28 +228,35 @@ fn told(error: InspectError) -> Fault {
 }
 
 /// A package and its workers.
-struct Running(Arc<Pool>);
+struct Running {
+    pool: Arc<Pool>,
+    require: Vec<String>,
+}
 
 #[async_trait]
 impl Package for Running {
     fn services(&self) -> Vec<String> {
-        self.0.services().iter().map(|declared| declared.name.clone()).collect()
+        self.pool.services().iter().map(|declared| declared.name.clone()).collect()
     }
 
     fn service(&self, name: &str) -> Option<Arc<dyn Service>> {
-        self.0.service(name)
+        self.pool.service(name)
+    }
+
+    fn requires(&self) -> &[String] {
+        &self.require
     }
 
     fn details(&self, name: &str) -> Option<Value> {
-        let declared = self.0.services().iter().find(|declared| declared.name == name)?;
+        let declared = self.pool.services().iter().find(|declared| declared.name == name)?;
         serde_json::to_value(declared).ok()
     }
 
     fn stats(&self) -> Value {
-        self.0.stats()
+        self.pool.stats()
     }
 
     async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
 }

@@ -77,6 +77,7 @@ mod tests {
             uri: uri.parse().expect("a URI"),
             headers: http::HeaderMap::new(),
             peer: ([127, 0, 0, 1], 1).into(),
+            certificates: None,
             params: path.iter().map(|(name, value)| ((*name).into(), (*value).to_owned())).collect(),
         };
         Request { raw: body.to_owned().into(), http: Some(Arc::new(head)) }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_send_signal};
 use sdk::Context;
 use serde_json::json;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::calls::Desk;
 use super::frame::{self, Message, Reader};
+use super::outbox::Outbox;
 use super::zygote::Zygote;
 use super::{calls, logs};
 
@@ -29,8 +30,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const SILENT: Duration = Duration::from_secs(2);
 /// How long a worker that uses too much memory may take to end what it began.
 const LEAVING: Duration = Duration::from_secs(5);
-/// A buffer that has grown beyond this is not kept.
-const KEPT: usize = 1 << 20;
 
 /// One invocation that is under way.
 pub(super) struct Flight {
@@ -66,9 +65,7 @@ pub(super) struct Process {
     pub(super) pid: i32,
     pidfd: Option<OwnedFd>,
     zygote: Arc<Zygote>,
-    stream: UnixStream,
-    outbox: Mutex<BytesMut>,
-    flush: Notify,
+    outbox: Outbox,
     flights: Mutex<Flights>,
     next: AtomicU64,
     stale: Notify,
@@ -99,9 +96,7 @@ impl Process {
             pid,
             pidfd,
             zygote,
-            stream,
-            outbox: Mutex::default(),
-            flush: Notify::new(),
+            outbox: Outbox::new(stream),
             flights: Mutex::default(),
             next: AtomicU64::new(2),
             stale: Notify::new(),
@@ -126,52 +121,12 @@ impl Process {
         self.silent.load(Ordering::Relaxed)
     }
 
-    // What goes out
-
     /// Sends what `write` appends: at once, if the socket takes it.
     pub(super) fn send(&self, write: impl FnOnce(&mut BytesMut)) -> Result<(), Gone> {
         if self.ended.load(Ordering::Relaxed) {
             return Err(Gone);
         }
-        let mut out = locked(&self.outbox);
-        let idle = out.is_empty();
-        write(&mut out);
-        if idle && !self.push(&mut out).map_err(|_| Gone)? {
-            self.flush.notify_one();
-        }
-        Ok(())
-    }
-
-    /// Writes as much as the socket takes; whether that was all.
-    fn push(&self, out: &mut BytesMut) -> io::Result<bool> {
-        while !out.is_empty() {
-            match self.stream.try_write(out) {
-                Ok(written) => out.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => {
-                    out.clear();
-                    return Err(error);
-                }
-            }
-        }
-        if out.capacity() > KEPT {
-            *out = BytesMut::new()
-        } else {
-            out.clear()
-        }
-        Ok(true)
-    }
-
-    async fn write(&self) -> io::Result<()> {
-        loop {
-            self.flush.notified().await;
-            loop {
-                self.stream.writable().await?;
-                if self.push(&mut locked(&self.outbox))? {
-                    break;
-                }
-            }
-        }
+        self.outbox.send(write).map_err(|_| Gone)
     }
 
     // What is under way
@@ -237,7 +192,7 @@ impl Process {
     pub(super) async fn live(self: &Arc<Self>, reader: Reader, desk: &Desk, limit: u64) -> String {
         let why = tokio::select! {
             why = self.read(reader, desk) => why,
-            Err(error) = self.write() => format!("it does not read any more: {error}"),
+            Err(error) = self.outbox.write() => format!("it does not read any more: {error}"),
             why = self.watch(limit) => why,
         };
         self.end();
@@ -257,11 +212,11 @@ impl Process {
                     Err(frame::Broken(what)) => return format!("it sent {what}"),
                 }
             }
-            if self.stream.readable().await.is_err() {
+            if self.outbox.stream.readable().await.is_err() {
                 return "it is gone".into();
             }
             reader.data.reserve(64 * 1024);
-            match self.stream.try_read_buf(&mut reader.data) {
+            match self.outbox.stream.try_read_buf(&mut reader.data) {
                 Ok(0) => return "it is gone".into(),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -39,6 +39,8 @@ pub struct RuntimeSettings {
 /// See the module.
 pub struct Runtime {
     pub(super) settings: RuntimeSettings,
+    /// What reads the output of processes: it ends with them, and a node that stops does not wait for it.
+    pub(super) output: Tasks,
     // Held while an interpreter starts: whoever needs it as well waits for the same one.
     inner: Mutex<Inner>,
 }
@@ -47,13 +49,14 @@ pub struct Runtime {
 struct Inner {
     folders: Option<Folders>,
     script: Option<PathBuf>,
+    stopped: bool,
     zygotes: HashMap<PathBuf, Arc<Zygote>>,
 }
 
 impl Runtime {
     /// Starts nothing yet.
     pub fn new(settings: RuntimeSettings) -> Arc<Self> {
-        Arc::new(Self { settings, inner: Mutex::default() })
+        Arc::new(Self { settings, output: Tasks::default(), inner: Mutex::default() })
     }
 
     /// Loads a package in a worker that is thrown away, and says what is in it. The one who takes a change asks this.
@@ -131,14 +134,26 @@ impl Runtime {
     /// The warm process of an interpreter; a new one, if there is none or it has ended.
     pub(super) async fn zygote(&self, python: &Path) -> Result<Arc<Zygote>, InspectError> {
         let mut inner = self.inner.lock().await;
+        if inner.stopped {
+            return Err(InspectError::Failed("the node stops".into()));
+        }
         if let Some(zygote) = inner.zygotes.get(python).filter(|zygote| zygote.is_alive()) {
             return Ok(zygote.clone());
         }
         let (_, script) = self.unpacked(&mut inner)?;
-        let zygote = Arc::new(Zygote::start(python, &script, &self.settings).await?);
+        let zygote = Arc::new(Zygote::start(python, &script, &self.settings, &self.output).await?);
         tracing::debug!(python = %python.display(), version = zygote.python, "Python runs");
         inner.zygotes.insert(python.to_owned(), zygote.clone());
         Ok(zygote)
+    }
+
+    /// Ends all processes, for good.
+    pub async fn stop(&self) {
+        let mut inner = self.inner.lock().await;
+        inner.stopped = true;
+        for (_, zygote) in inner.zygotes.drain() {
+            zygote.stop();
+        }
     }
 
     /// From now on another one is used: this one does not answer.

@@ -73,7 +73,7 @@ pub(super) async fn spawn(runtime: &Runtime, load: &Load, number: usize) -> Resu
     let stream = UnixStream::from_std(ours).map_err(failed)?;
     let printed = pipe::Receiver::from_owned_fd(OwnedFd::from(printed)).map_err(failed)?;
     let of = format!("{} (process {})", load.source.package, forked.pid);
-    runtime.settings.tasks.spawn("python-output", logs::lines(printed, of));
+    runtime.output.spawn("python-output", logs::lines(printed, of));
 
     let mut reader = Reader::default();
     let loading = async {

@@ -6,10 +6,11 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use sdk::task::Endless;
+use sdk::task::{Endless, Tasks};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, Interest};
@@ -75,7 +76,7 @@ pub(super) struct Zygote {
     orders: mpsc::Sender<Order>,
     /// The version of Python.
     pub(super) python: String,
-    _driving: Endless,
+    driving: Mutex<Option<Endless>>,
 }
 
 impl Zygote {
@@ -84,6 +85,7 @@ impl Zygote {
         python: &Path,
         script: &Path,
         settings: &RuntimeSettings,
+        output: &Tasks,
     ) -> Result<Self, InspectError> {
         let failed = |error: io::Error| InspectError::Failed(format!("Python cannot be started: {error}"));
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
@@ -106,10 +108,10 @@ impl Zygote {
                 let (orders, taken) = mpsc::channel(ORDERS);
                 if let Some(errors) = errors {
                     let lines = super::logs::lines(errors, "zygote".into());
-                    settings.tasks.spawn("python-zygote-errors", lines);
+                    output.spawn("python-zygote-errors", lines);
                 }
                 let driving = settings.tasks.endless("python-zygote", driver.run(taken));
-                Ok(Self { orders, python: version, _driving: driving })
+                Ok(Self { orders, python: version, driving: Mutex::new(Some(driving)) })
             }
             Ok(Err(error)) => {
                 let mut said = Vec::new();
@@ -122,6 +124,11 @@ impl Zygote {
             }
             Err(_) => Err(unusable(python, &format!("it is not ready within {READY_LIMIT:?}"), &[])),
         }
+    }
+
+    /// Ends it, and all that came from it: the socket to it closes.
+    pub(super) fn stop(&self) {
+        drop(self.driving.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Whether it still runs.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::fingerprint::Fingerprint;
 use super::fixed::{FixedHeader, FixedParam};
 use crate::kind::{Kind, Start};
-use crate::part::{Credentials, Guard, Part};
+use crate::part::{CHECK_CALLERS, Credentials, Guard, LOG_IN, Part};
 
 /// The header, unless another place is given.
 const DEFAULT_HEADER: HeaderName = HeaderName::from_static("x-api-key");
@@ -34,6 +34,9 @@ pub struct Params {
     /// The name under which services see a caller who has shown the key. Default: the name of this definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     username: Option<String>,
+    /// The roles of a caller who has shown the key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
 }
 
 /// See the module.
@@ -50,6 +53,7 @@ impl Kind for ApiKey {
             query: None,
             key: Secret::new("a-long-random-text"),
             username: Some("partner".into()),
+            roles: Vec::new(),
         }
     }
 
@@ -76,6 +80,10 @@ impl Kind for ApiKey {
         faults
     }
 
+    fn offers(_: &Params) -> Option<Vec<&'static str>> {
+        Some(vec![CHECK_CALLERS, LOG_IN])
+    }
+
     async fn start(params: Params, start: Start) -> Result<Part> {
         let place = match &params.query {
             Some(query) => Place::Query(query.clone()),
@@ -93,8 +101,13 @@ impl Kind for ApiKey {
             key: Fingerprint::of(params.key.reveal().as_bytes())?,
             username: params.username.unwrap_or_else(|| start.id.name.to_string()),
             security: start.id.name.to_string(),
+            roles: params.roles,
         };
-        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing: Some(outgoing) }))
+        Ok(Part::Security(Guard {
+            incoming: Some(Arc::new(incoming)),
+            outgoing: Some(outgoing),
+            ..Guard::default()
+        }))
     }
 }
 
@@ -110,10 +123,29 @@ struct Check {
     key: Fingerprint,
     username: String,
     security: String,
+    roles: Vec<String>,
+}
+
+impl Check {
+    fn wrong(&self) -> Error {
+        let place = match &self.place {
+            Place::Header(name) => format!("header {name}"),
+            Place::Query(name) => format!("parameter {name:?}"),
+        };
+        Error::unauthenticated(format!("{place} does not hold a key that is known"))
+    }
 }
 
 #[async_trait]
 impl Security for Check {
+    fn guess(&self, head: &HttpHead) -> Option<Error> {
+        let shown = match &self.place {
+            Place::Header(name) => head.headers.contains_key(name),
+            Place::Query(name) => head.query().any(|(n, _)| n == *name),
+        };
+        shown.then(|| self.wrong())
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         // A key that is there twice is refused: nobody knows which of them others have looked at.
         let right = match &self.place {
@@ -128,17 +160,10 @@ impl Security for Check {
                 matches!(found, (Some(value), None) if self.key.matches(value.as_bytes()))
             }
         };
-        if right {
-            return Ok(Caller::vouch(&self.username, &self.security, Vec::new()));
+        match right {
+            true => Ok(Caller::vouch(&self.username, &self.security, self.roles.clone())),
+            false => Err(self.wrong()),
         }
-        Err(match &self.place {
-            Place::Header(name) => {
-                Error::unauthenticated(format!("header {name} does not hold a key that is known"))
-            }
-            Place::Query(name) => {
-                Error::unauthenticated(format!("parameter {name:?} does not hold a key that is known"))
-            }
-        })
     }
 }
 
@@ -148,7 +173,7 @@ mod tests {
 
     fn params(header: Option<&str>, query: Option<&str>, key: &str) -> Params {
         let (header, query) = (header.map(Into::into), query.map(Into::into));
-        Params { header, query, key: Secret::new(key), username: None }
+        Params { header, query, key: Secret::new(key), username: None, roles: Vec::new() }
     }
 
     fn head(uri: &str, headers: &[(&str, &str)]) -> HttpHead {
@@ -157,6 +182,7 @@ mod tests {
             uri: uri.parse().expect("a URI"),
             headers: http::HeaderMap::new(),
             peer: ([127, 0, 0, 1], 1).into(),
+            certificates: None,
             params: Vec::new(),
         };
         for (name, value) in headers {
@@ -169,7 +195,7 @@ mod tests {
 
     fn check(place: Place) -> Check {
         let key = Fingerprint::of(b"k3y&").expect("random numbers");
-        Check { place, key, username: "partner".into(), security: "sec".into() }
+        Check { place, key, username: "partner".into(), security: "sec".into(), roles: Vec::new() }
     }
 
     #[test]

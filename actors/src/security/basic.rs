@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use super::fingerprint::Fingerprint;
 use super::fixed::FixedHeader;
 use crate::kind::{Kind, Start};
-use crate::part::{Credentials, Guard, Part};
+use crate::part::{CHECK_CALLERS, Credentials, Guard, LOG_IN, Part};
 
 /// How long a caller waits for a processor that checks their password.
 const WAIT: Duration = Duration::from_secs(2);
@@ -51,6 +51,9 @@ pub struct Params {
     /// What callers who have not logged in are told they need a password for. Default: `zeugma`.
     #[serde(default = "default_realm")]
     realm: String,
+    /// The roles of a caller who has logged in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
 }
 
 fn default_realm() -> String {
@@ -71,6 +74,7 @@ impl Kind for Basic {
             password: Some(Secret::new("a-long-password")),
             password_hash: None,
             realm: default_realm(),
+            roles: Vec::new(),
         }
     }
 
@@ -102,8 +106,13 @@ impl Kind for Basic {
         faults
     }
 
+    fn offers(params: &Params) -> Option<Vec<&'static str>> {
+        let both = params.password.is_some();
+        Some(if both { vec![CHECK_CALLERS, LOG_IN] } else { vec![CHECK_CALLERS] })
+    }
+
     async fn start(params: Params, start: Start) -> Result<Part> {
-        let Params { username, password, password_hash, realm } = params;
+        let Params { username, password, password_hash, realm, roles } = params;
         let mut outgoing: Option<Arc<dyn Credentials>> = None;
         let proof = match (&password, &password_hash) {
             (Some(password), _) => {
@@ -116,8 +125,8 @@ impl Kind for Basic {
             (None, None) => return Err(Error::internal(format!("{} has no password", start.id))),
         };
         let challenge = challenge(&realm)?;
-        let incoming = Check { username, security: start.id.name.to_string(), challenge, proof };
-        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing }))
+        let incoming = Check { username, security: start.id.name.to_string(), roles, challenge, proof };
+        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing, ..Guard::default() }))
     }
 }
 
@@ -156,6 +165,7 @@ fn challenge(realm: &str) -> Result<HeaderValue> {
 struct Check {
     username: String,
     security: String,
+    roles: Vec<String>,
     challenge: HeaderValue,
     proof: Proof,
 }
@@ -170,6 +180,10 @@ enum Proof {
 
 #[async_trait]
 impl Security for Check {
+    fn guess(&self, head: &HttpHead) -> Option<Error> {
+        credential(head).map(|_| self.wrong())
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         let refuse = |what| Error::unauthenticated(what).header(WWW_AUTHENTICATE, self.challenge.clone());
         let given = credential(head).ok_or_else(|| refuse("a user name and a password are needed"))?;
@@ -178,9 +192,15 @@ impl Security for Check {
             Proof::Hash(known) => known.matches(given).await?,
         };
         match right {
-            true => Ok(Caller::vouch(&self.username, &self.security, Vec::new())),
-            false => Err(refuse("wrong user name or password")),
+            true => Ok(Caller::vouch(&self.username, &self.security, self.roles.clone())),
+            false => Err(self.wrong()),
         }
+    }
+}
+
+impl Check {
+    fn wrong(&self) -> Error {
+        Error::unauthenticated("wrong user name or password").header(WWW_AUTHENTICATE, self.challenge.clone())
     }
 }
 
@@ -250,7 +270,13 @@ mod tests {
 
     fn params(username: &str, password: Option<&str>, hash: Option<&str>) -> Params {
         let [password, password_hash] = [password, hash].map(|secret| secret.map(Secret::new));
-        Params { username: username.into(), password, password_hash, realm: default_realm() }
+        Params {
+            username: username.into(),
+            password,
+            password_hash,
+            realm: default_realm(),
+            roles: Vec::new(),
+        }
     }
 
     fn head(authorization: &[&str]) -> HttpHead {
@@ -259,7 +285,8 @@ mod tests {
             headers.append(AUTHORIZATION, value.parse().expect("a value"));
         }
         let (method, uri) = (http::Method::GET, "/".parse().expect("a URI"));
-        HttpHead { method, uri, headers, peer: ([127, 0, 0, 1], 1).into(), params: Vec::new() }
+        let peer = ([127, 0, 0, 1], 1).into();
+        HttpHead { method, uri, headers, peer, certificates: None, params: Vec::new() }
     }
 
     fn basic(credential: &str) -> String {
@@ -268,7 +295,7 @@ mod tests {
 
     fn check(proof: Proof) -> Check {
         let challenge = challenge("a \"quoted\" realm").expect("a challenge");
-        Check { username: "clerk".into(), security: "sec".into(), challenge, proof }
+        Check { username: "clerk".into(), security: "sec".into(), roles: Vec::new(), challenge, proof }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The kind of a service that is compiled into the node. It runs without a definition; one is needed only to switch it
-//! off.
+//! The kind of a service that is compiled into the node. It runs without a definition; one is needed to switch it off, or to
+//! say who may call it.
 
 use std::sync::Arc;
 
@@ -10,14 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::kind::{Kind, Start};
 use crate::part::Part;
+use crate::service::requiring;
 
 /// The tag of the kind.
 pub(crate) const TAG: &str = "service.native";
 
-/// A compiled-in service has no parameters of its own; `enabled: false` switches it off.
+/// A compiled-in service: `enabled: false` switches it off, and `require` says who may call it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Params {}
+pub struct Params {
+    /// Roles, all of which callers must have, through whichever channel or service they come; others are answered 403.
+    /// Jobs and operators need none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    require: Vec<String>,
+}
 
 /// See the module.
 pub struct Native;
@@ -28,11 +34,11 @@ impl Kind for Native {
     type Params = Params;
 
     fn example() -> Params {
-        Params {}
+        Params { require: Vec::new() }
     }
 
-    async fn start(_: Params, start: Start) -> Result<Part> {
-        Ok(Part::Service(start.compiled_in(&start.id.name)?))
+    async fn start(params: Params, start: Start) -> Result<Part> {
+        Ok(Part::Service(requiring(start.compiled_in(&start.id.name)?, &params.require)))
     }
 }
 
@@ -51,6 +57,10 @@ impl Service for Compiled {
 
     fn reads_json(&self) -> bool {
         self.0.reads_json()
+    }
+
+    fn requires(&self) -> &[String] {
+        self.0.requires()
     }
 
     async fn call(&self, ctx: &Context, request: Request) -> Result<Response> {

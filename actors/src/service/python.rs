@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::kind::{Kind, Start};
 use crate::part::Part;
 use crate::running::Running;
+use crate::service::requiring;
 
 /// The type of the kind, within its family.
 const TYPE: &str = "python";
@@ -27,6 +28,10 @@ const CLAIM: &str = "service ";
 pub struct Params {
     /// The package that it is in.
     package: Name,
+    /// Roles, all of which callers must have beside those that the package requires; others are answered 403. Jobs and
+    /// operators need none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    require: Vec<String>,
 }
 
 /// See the module.
@@ -38,7 +43,10 @@ impl Kind for PythonService {
     type Params = Params;
 
     fn example() -> Params {
-        Params { package: "billing".parse().unwrap_or_else(|_| unreachable!("\"billing\" is a name")) }
+        Params {
+            package: "billing".parse().unwrap_or_else(|_| unreachable!("\"billing\" is a name")),
+            require: Vec::new(),
+        }
     }
 
     fn needs(params: &Params) -> Vec<Need> {
@@ -46,7 +54,7 @@ impl Kind for PythonService {
     }
 
     async fn start(params: Params, start: Start) -> Result<Part> {
-        let package = start.part(&DefId::new(Family::Package, params.package))?;
+        let package = start.part(&DefId::new(Family::Package, params.package.clone()))?;
         let Part::Package(found) = &package.part else {
             return Err(Error::internal(format!("{} is no package", package.id())));
         };
@@ -54,7 +62,9 @@ impl Kind for PythonService {
         let service = found
             .service(name.as_str())
             .ok_or_else(|| Error::not_found(format!("there is no service {name:?} in {}", package.id())))?;
-        Ok(Part::Service(Arc::new(Packaged { service, _package: package.clone() })))
+        let mut roles = params.require;
+        roles.extend_from_slice(found.requires());
+        Ok(Part::Service(requiring(Arc::new(Packaged { service, _package: package.clone() }), &roles)))
     }
 }
 

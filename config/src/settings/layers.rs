@@ -13,7 +13,7 @@ use crate::fault::{Fault, suggest};
 /// How the variables that are settings begin: `ZEUGMA_LISTEN` is `listen`.
 pub(super) const PREFIX: &str = "ZEUGMA_";
 /// Every setting, as `node.toml` names it.
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 28] = [
     "listen",
     "admin",
     "data",
@@ -33,6 +33,7 @@ pub const KEYS: [&str; 27] = [
     "insecure",
     "log",
     "log_format",
+    "trusted_proxies",
     "max_connections",
     "header_timeout",
     "drain_timeout",
@@ -42,8 +43,8 @@ pub const KEYS: [&str; 27] = [
     "python_threads",
     "python_memory",
 ];
-/// The setting that is a list; the environment separates its elements by commas.
-const LIST: &str = "apply";
+/// The settings that are lists; the environment separates their elements by commas.
+const LISTS: [&str; 2] = ["apply", "trusted_proxies"];
 
 const ENVIRONMENT: &str = "environment";
 const FLAGS: &str = "flags";
@@ -142,7 +143,7 @@ impl Provider for Variables<'_> {
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let value = |key, text: &str| match key {
-            LIST => text
+            key if LISTS.contains(&key) => text
                 .split(',')
                 .map(str::trim)
                 .filter(|part| !part.is_empty())

@@ -73,7 +73,7 @@ pub(crate) fn delete<const N: usize>(names: [&str; N]) -> Change {
 
 /// Who commits in a test.
 pub(crate) fn by(author: &str) -> Note {
-    Note { author: author.into(), reason: None }
+    Note { author: author.into(), reason: None, ..Note::default() }
 }
 
 async fn commit(store: &impl Store, change: Change) -> Arc<Catalog> {
@@ -141,7 +141,11 @@ pub(crate) async fn the_last_word_on_an_id_counts(store: impl Store) {
 
 pub(crate) async fn the_history_is_told_newest_first_in_pages(store: impl Store) {
     for n in 1..=7 {
-        let note = Note { author: format!("author {n}"), reason: (n == 3).then(|| "because".into()) };
+        let note = Note {
+            author: format!("author {n}"),
+            reason: (n == 3).then(|| "because".into()),
+            ..Note::default()
+        };
         store.commit(Revision(n - 1), put([("a", n as i64)]), note).await.expect("commits");
     }
     let all = store.history(None, 100).await.expect("reads");
@@ -159,7 +163,10 @@ pub(crate) async fn the_history_is_told_newest_first_in_pages(store: impl Store)
         assert_eq!(numbers(&page), expected, "{limit} before {before:?}");
     }
     let third = &all[4];
-    assert_eq!(third.note, Note { author: "author 3".into(), reason: Some("because".into()) });
+    assert_eq!(
+        third.note,
+        Note { author: "author 3".into(), reason: Some("because".into()), ..Note::default() }
+    );
     assert!(all.windows(2).all(|pair| pair[0].at >= pair[1].at), "time runs backwards");
     let [op] = &third.ops[..] else { panic!("one op: {:?}", third.ops) };
     let of = |d: &Option<Definition>| d.as_ref().map(|d| (d.params.0["value"].clone(), d.changed_at.0));

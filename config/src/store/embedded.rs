@@ -1,6 +1,8 @@
 //! The embedded store: one database file in the node's data folder. The truth of a node that is not in a cluster.
 
 mod file;
+mod journal;
+mod sessions;
 mod slots;
 
 #[cfg(test)]
@@ -15,11 +17,15 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use self::file::{Batch, Contents, File};
+use self::journal::FileJournal;
+use self::sessions::FileSessions;
 use super::{Change, CommitError, Entry, Health, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::journal::Journal;
 use crate::lease;
 use crate::name::Revision;
+use crate::sessions::Sessions;
 
 /// A store in a file. One process at a time holds it.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub struct Embedded(Arc<Inner>);
 struct Inner {
     folder: PathBuf,
     clock: Clock,
+    sessions: FileSessions,
+    journal: FileJournal,
     /// What the file holds, so that readers never wait for the disk.
     current: ArcSwap<Catalog>,
     nudge: watch::Sender<Revision>,
@@ -50,10 +58,14 @@ impl Embedded {
     pub fn open(folder: &Path, clock: Clock) -> Result<Self, StoreError> {
         let (file, contents) = File::open(folder)?;
         let revision = contents.catalog.revision;
+        let sessions = FileSessions::open(folder, clock.clone())?;
+        let journal = FileJournal::open(folder, clock.clone())?;
         Ok(Self(Arc::new(Inner {
             folder: folder.into(),
             leases: lease::Memory::new(clock.clone()),
             clock,
+            sessions,
+            journal,
             current: ArcSwap::from_pointee(contents.catalog),
             nudge: watch::Sender::new(revision),
             writer: Arc::default(),
@@ -192,6 +204,14 @@ impl Store for Embedded {
 
     fn describe(&self) -> String {
         format!("embedded ({})", self.0.folder.display())
+    }
+
+    fn sessions(&self) -> Arc<dyn Sessions> {
+        Arc::new(self.0.sessions.clone())
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.0.journal.clone())
     }
 
     fn health(&self) -> Health {

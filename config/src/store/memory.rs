@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use super::{Change, CommitError, Entry, HISTORY_LIMIT, Health, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::journal::{self, Journal};
 use crate::name::Revision;
+use crate::sessions::{self, Sessions};
 
 /// See the module.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct Memory {
     clock: Clock,
     state: Mutex<State>,
     nudge: watch::Sender<Revision>,
+    sessions: sessions::Memory,
+    journal: journal::Memory,
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +32,9 @@ struct State {
 impl Memory {
     /// An empty store.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, state: Mutex::default(), nudge: watch::Sender::new(Revision::ZERO) }
+        let sessions = sessions::Memory::new(clock.clone());
+        let (journal, nudge) = (journal::Memory::new(clock.clone()), watch::Sender::new(Revision::ZERO));
+        Self { clock, state: Mutex::default(), nudge, sessions, journal }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -75,6 +81,14 @@ impl Store for Memory {
 
     fn describe(&self) -> String {
         "memory".into()
+    }
+
+    fn sessions(&self) -> Arc<dyn Sessions> {
+        Arc::new(self.sessions.clone())
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.journal.clone())
     }
 
     fn health(&self) -> Health {

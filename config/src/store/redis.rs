@@ -14,10 +14,12 @@
 //! An ACL user needs no more than this, `zeugma` being the name of the cluster:
 //! `ACL SETUSER app on >password ~{zeugma:zeugma}:* -@all +@connection +@read +@write +@scripting +@transaction +time +role`
 
+mod budgets;
 mod cache;
 mod commit;
 mod follower;
 mod import;
+mod journal;
 mod keys;
 mod last_good;
 mod lease;
@@ -27,6 +29,7 @@ mod log;
 mod members;
 mod replica;
 mod scripts;
+mod sessions;
 mod slots;
 
 #[cfg(test)]
@@ -39,16 +42,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection as Connection;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
+use self::journal::RedisJournal;
 use self::keys::Keys;
 use self::last_good::LastGood;
 use self::link::{Failure, Link};
 use self::replica::{Held, Replica};
+use self::sessions::RedisSessions;
 use super::{Change, CommitError, Entry, HISTORY_LIMIT, Health, Note, State, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::journal::Journal;
 use crate::name::{Name, Revision};
+use crate::sessions::{PUSHES, Sessions};
 use crate::settings::StoreUrl;
 
 /// How long a start waits for Redis before it goes on from what is on disk; or, if there is nothing, gives up.
@@ -89,6 +96,8 @@ struct Inner {
     look: Notify,
     /// Counts the receipts that have come in, of any node.
     receipts: watch::Sender<u64>,
+    /// The sessions that were ended, by any node.
+    closed: broadcast::Sender<Arc<str>>,
 }
 
 impl Redis {
@@ -139,6 +148,7 @@ impl Redis {
             risk: watch::Sender::new(None),
             look: Notify::new(),
             receipts: watch::Sender::new(0),
+            closed: broadcast::Sender::new(PUSHES),
         });
         let mut state = inner.state.subscribe();
         let tasks = [Task::spawn(follower::run(inner.clone())), Task::spawn(follower::save(inner.clone()))];
@@ -300,6 +310,14 @@ impl Store for Redis {
 
     fn describe(&self) -> String {
         self.inner.name.clone()
+    }
+
+    fn sessions(&self) -> Arc<dyn Sessions> {
+        Arc::new(RedisSessions(self.inner.clone()))
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(RedisJournal(self.inner.clone()))
     }
 
     fn health(&self) -> Health {

@@ -49,6 +49,16 @@ impl From<Refused> for Failure {
     }
 }
 
+impl Failure {
+    /// The status that it is answered with.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Error(error) => error.kind().status(),
+            Self::Faults(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,14 +98,15 @@ pub(super) fn without_body(mut response: Response) -> Response {
 
 /// What the caller is told about a failure. The log has the rest of an internal one, under the same cid.
 pub(super) fn failed(failure: Failure, cid: Cid) -> Response {
-    let (status, told, error) = match failure {
+    let status = failure.status();
+    let (told, error) = match failure {
         Failure::Faults(Faults(faults)) => {
             let message = match faults.len() {
                 1 => "there is 1 fault; nothing was changed".to_owned(),
                 n => format!("there are {n} faults; nothing was changed"),
             };
             let told = Told { kind: FAULTS.into(), message, faults, cid: cid.to_string() };
-            (StatusCode::UNPROCESSABLE_ENTITY, told, None)
+            (told, None)
         }
         Failure::Error(error) => {
             let kind = error.kind();
@@ -105,7 +116,7 @@ pub(super) fn failed(failure: Failure, cid: Cid) -> Response {
             let faults = error.details().iter().map(|d| Fault::new(d.at.clone(), d.message.clone()));
             let (message, faults) = (error.message().to_owned(), faults.collect());
             let told = Told { kind: kind.as_str().into(), message, faults, cid: cid.to_string() };
-            (kind.status(), told, Some(error))
+            (told, Some(error))
         }
     };
     let body = serde_json::to_vec(&ErrorBody { error: told }).unwrap_or_default();

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use config::fault::suggest;
-use config::{DefId, Family, Name, Note, Revision, Span};
+use config::{DefId, Family, Name, Note, Principal, Revision, Role, Span};
 use http::HeaderMap;
 use sdk::{Cid, Error, Result};
 use serde::de::DeserializeOwned;
 
 use super::Head;
-use super::endpoint::{Endpoint, Params};
+use super::endpoint::{Deeds, Endpoint, Params};
 use crate::app::App;
 
 /// Who changes something, for the history; what the token proves is only that they may.
@@ -32,6 +32,8 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     /// The body.
     pub(super) body: Bytes,
+    /// Who calls; none where no token is wanted.
+    pub(super) by: Option<Principal>,
     endpoint: Arc<Endpoint>,
     params: Vec<(&'static str, String)>,
     query: Vec<(String, String)>,
@@ -46,6 +48,7 @@ impl Call {
         app: App,
         cid: Cid,
         endpoint: Arc<Endpoint>,
+        by: Option<Principal>,
         params: &Params,
         head: &Head,
         body: Bytes,
@@ -62,7 +65,24 @@ impl Call {
             let hint = suggest(name, known()).map(|hint| format!("; {hint}")).unwrap_or_default();
             return Err(Error::invalid(format!("there is no parameter {name:?} here{hint}")));
         }
-        Ok(Self { app, cid, headers: head.headers.clone(), body, endpoint, params, query })
+        Ok(Self { app, cid, headers: head.headers.clone(), body, by, endpoint, params, query })
+    }
+
+    /// The name of the endpoint.
+    pub(super) fn operation(&self) -> &'static str {
+        self.endpoint.operation
+    }
+
+    /// Whether it belongs into the audit log by itself.
+    ///
+    /// # Errors
+    /// If it depends on a parameter that is neither true nor false.
+    pub(super) fn is_deed(&self) -> Result<bool> {
+        match self.endpoint.deeds {
+            Deeds::None => Ok(false),
+            Deeds::All => Ok(true),
+            Deeds::With(flag) => self.flag(flag),
+        }
     }
 
     /// A segment of the path.
@@ -143,6 +163,11 @@ impl Call {
         })
     }
 
+    /// What the caller may do.
+    pub(super) fn role(&self) -> Role {
+        self.by.as_ref().map_or(Role::Viewer, |by| by.role)
+    }
+
     /// Who changes something, and why.
     ///
     /// # Errors
@@ -150,9 +175,11 @@ impl Call {
     pub(super) fn note(&self) -> Result<Note> {
         let author =
             self.headers.get(AUTHOR_HEADER).map(|value| clean(&String::from_utf8_lossy(value.as_bytes())));
-        let author = author.filter(|author| !author.is_empty()).unwrap_or_else(|| "admin token".into());
+        let author = author
+            .filter(|author| !author.is_empty())
+            .unwrap_or_else(|| self.by.as_ref().map_or_else(|| "somebody".into(), |by| by.token.clone()));
         let reason = self.query::<String>("reason")?.map(|reason| clean(&reason));
-        Ok(Note { author, reason: reason.filter(|reason| !reason.is_empty()) })
+        Ok(Note { author, by: self.by.clone(), reason: reason.filter(|reason| !reason.is_empty()) })
     }
 }
 

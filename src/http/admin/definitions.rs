@@ -1,9 +1,10 @@
 //! Endpoints about what is wanted: definitions, bundles, history.
 
+use config::Role;
 use config::bundle::{self, Bundle};
 use http::HeaderValue;
 use http::header::ACCEPT;
-use sdk::{Error, Result};
+use sdk::{Error, ErrorKind, Result};
 use warp::reply::Response;
 
 use super::answer::{self, Failure};
@@ -20,6 +21,7 @@ const PAGE: (usize, usize) = (50, 500);
 /// What every change understands in its query.
 pub(super) fn changes(endpoint: Unanswered) -> Unanswered {
     endpoint
+        .in_history()
         .query::<config::Revision>("expect", "Refuse the change if the revision is another by now.")
         .query::<config::Span>(
             "wait",
@@ -35,6 +37,7 @@ pub(super) fn options(call: &Call) -> Result<Options> {
         dry_run: call.flag("dry_run")?,
         prune: false,
         wait: call.wait("wait", WAIT)?,
+        role: call.role(),
     })
 }
 
@@ -85,7 +88,11 @@ fn read(text: &str) -> Bundle {
 /// Writes a bundle.
 pub(super) async fn export(call: Call) -> Result<Response, Failure> {
     let family = call.query("family")?;
-    let definitions = call.app.definitions.export(family, call.flag("reveal")?).await?;
+    let reveal = call.flag("reveal")?;
+    if reveal && call.role() < Role::Admin {
+        return Err(Error::new(ErrorKind::Forbidden, "only an admin may see secrets in clear").into());
+    }
+    let definitions = call.app.definitions.export(family, reveal).await?;
     let accept = call.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let by_accept = || match accept.contains("json") && !accept.contains("yaml") {
         true => Format::Json,
@@ -105,6 +112,12 @@ pub(super) async fn history(call: Call) -> Result<Vec<Event>, Failure> {
         None => definitions.history(before, limit).await?,
         Some(id) => definitions.history_of(&id, before, limit).await?,
     })
+}
+
+/// Seals every secret anew that the first key does not open.
+pub(super) async fn rotate(call: Call) -> Result<Outcome, Failure> {
+    let (options, note) = (options(&call)?, call.note()?);
+    Ok(call.app.definitions.reseal(options, note).await?)
 }
 
 /// Makes everything as it was at a revision.

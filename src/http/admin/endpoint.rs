@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use config::Role;
 use http::{HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -51,6 +52,17 @@ pub(super) struct Other {
     pub(super) schema: SchemaOf,
 }
 
+/// Which of its requests are noted in the audit log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Deeds {
+    /// None: they only look, or the history tells of what they change.
+    None,
+    /// All.
+    All,
+    /// Those with this flag in their query.
+    With(&'static str),
+}
+
 /// One endpoint.
 pub(super) struct Endpoint {
     /// The verb. A GET answers HEAD too.
@@ -61,8 +73,10 @@ pub(super) struct Endpoint {
     pub(super) operation: &'static str,
     /// What it does.
     pub(super) summary: &'static str,
-    /// Whether it answers without a token.
-    pub(super) open: bool,
+    /// What a caller's token must allow; none: it answers without one.
+    pub(super) role: Option<Role>,
+    /// What the audit log tells of it.
+    pub(super) deeds: Deeds,
     /// The query.
     pub(super) query: Vec<Param>,
     /// The request's body.
@@ -74,10 +88,14 @@ pub(super) struct Endpoint {
     handler: Handler,
 }
 
-/// Begins the description of an endpoint.
+/// Begins the description of an endpoint. Who only looks needs the role of a viewer, who changes something that of a
+/// deployer and is noted in the audit log, unless it says otherwise.
 pub(super) fn on(method: Method, path: &'static str, operation: &'static str) -> Unanswered {
     let (query, others) = (Vec::new(), Vec::new());
-    Unanswered { method, path, operation, open: false, query, body: None, others }
+    let looks = method == Method::GET;
+    let role = Some(if looks { Role::Viewer } else { Role::Deployer });
+    let deeds = if looks { Deeds::None } else { Deeds::All };
+    Unanswered { method, path, operation, role, deeds, query, body: None, others }
 }
 
 /// An endpoint that nothing answers yet.
@@ -85,7 +103,8 @@ pub(super) struct Unanswered {
     method: Method,
     path: &'static str,
     operation: &'static str,
-    open: bool,
+    role: Option<Role>,
+    deeds: Deeds,
     query: Vec<Param>,
     body: Option<Content>,
     others: Vec<Other>,
@@ -94,7 +113,25 @@ pub(super) struct Unanswered {
 impl Unanswered {
     /// It answers without a token.
     pub(super) fn open(mut self) -> Self {
-        self.open = true;
+        self.role = None;
+        self
+    }
+
+    /// It answers only those who may do everything.
+    pub(super) fn admin(mut self) -> Self {
+        self.role = Some(Role::Admin);
+        self
+    }
+
+    /// The history tells of what it changes.
+    pub(super) fn in_history(mut self) -> Self {
+        self.deeds = Deeds::None;
+        self
+    }
+
+    /// It is noted if this flag is in its query, though it only looks.
+    pub(super) fn noted_with(mut self, flag: &'static str) -> Self {
+        self.deeds = Deeds::With(flag);
         self
     }
 
@@ -156,8 +193,20 @@ impl Unanswered {
     }
 
     fn answered(self, summary: &'static str, answer: Content, handler: Handler) -> Arc<Endpoint> {
-        let Self { method, path, operation, open, query, body, others } = self;
-        Arc::new(Endpoint { method, path, operation, summary, open, query, body, answer, others, handler })
+        let Self { method, path, operation, role, deeds, query, body, others } = self;
+        Arc::new(Endpoint {
+            method,
+            path,
+            operation,
+            summary,
+            role,
+            deeds,
+            query,
+            body,
+            answer,
+            others,
+            handler,
+        })
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn document(endpoints: &[Arc<Endpoint>]) -> Value {
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The admin token, which the first start of a node writes to admin.token.",
+                    "description": "An admin token: the one that the first start of a node writes to admin.token, or one made by `zeugma admin-token create`. x-role says what it must allow.",
                 },
             },
             "responses": { "Failure": failure },
@@ -83,8 +83,9 @@ fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
         operation["requestBody"] =
             json!({ "required": endpoint.needs_body(), "content": content(body, schemas) });
     }
-    if endpoint.open {
-        operation["security"] = json!([]);
+    match endpoint.role {
+        Some(role) => operation["x-role"] = role.as_str().into(),
+        None => operation["security"] = json!([]),
     }
     operation
 }

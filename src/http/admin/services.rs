@@ -11,7 +11,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use sdk::cid::CID_HEADER;
 use sdk::engine::Engine as _;
-use sdk::{ChannelInfo, Context, Error, ErrorKind, Request, ServiceInfo};
+use sdk::{ChannelInfo, Context, Error, ErrorKind, Origin, Request, ServiceInfo};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use tokio::time::Instant;
@@ -95,6 +95,7 @@ pub(super) async fn invoke(call: Call) -> Result<Response, Failure> {
     let request = Request::new(call.body.clone());
     if call.flag("async")? {
         let caller = Context::new(call.cid, None, channel, deadline, "admin".into(), snapshot.clone());
+        let caller = caller.with_origin(Origin::Within);
         let cid = snapshot.invoke_async(&caller, name, request)?;
         let mut response = answer::json(&Started { cid: cid.to_string() })?;
         *response.status_mut() = StatusCode::ACCEPTED;
@@ -104,6 +105,7 @@ pub(super) async fn invoke(call: Call) -> Result<Response, Failure> {
         return Ok(response);
     }
     let ctx = Context::new(call.cid, None, channel, deadline, bound.name.clone(), snapshot.clone());
+    let ctx = ctx.with_origin(Origin::Within);
     let sdk::Response { body, status, headers } = bound.call(&ctx, request).await?;
     let mut response = Response::new(body.into());
     *response.status_mut() = status;

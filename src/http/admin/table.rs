@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use config::{DefId, Family, Name, Revision, Span};
 use http::Method;
 
 use super::definitions::{self, YAML, changes};
 use super::endpoint::{Endpoint, on};
 use super::shapes::{Alive, Bundle, Deployed, Format, Rollback, Started, Written};
-use super::{events, kinds, packages, pages, runtime, services, store};
+use super::{audit, events, jobs, kinds, packages, pages, runtime, services, store};
 
 const JSON: &[&str] = &["application/json"];
 const JSON_OR_PYTHON: &[&str] = &["application/json", "text/x-python"];
@@ -50,7 +51,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .query::<bool>("prune", "Delete every definition that the bundle does not hold.")
             .takes::<Bundle>(YAML_OR_JSON)
             .json("Applies a bundle: all of it, or nothing.", definitions::apply),
-        get("/api/v1/export", "export")
+        get("/api/v1/export", "export").noted_with("reveal")
             .query::<Family>("family", "Only this family.")
             .query::<bool>("reveal", "Secrets in clear.")
             .query::<Format>("format", "yaml or json; by Accept if left out.")
@@ -60,10 +61,20 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .query::<usize>("limit", "How many: 50 if left out, 500 at most.")
             .query::<DefId>("only", "Only what changed this definition, written family/name.")
             .json("The revisions, newest first.", definitions::history),
+        get("/api/v1/audit", "audit")
+            .query::<DateTime<Utc>>("before", "Only what is older than this time.")
+            .query::<usize>("limit", "How many: 50 if left out, 500 at most.")
+            .query::<String>("who", "Only what somebody did whose token, name or address this is part of.")
+            .query::<String>("text", "Only entries with this text anywhere in them, in whichever case.")
+            .json("What was done and what was refused, newest first.", audit::search),
         post("/api/v1/rollback", "rollback")
             .queries(changes)
             .takes::<Rollback>(JSON)
             .json("Makes the definitions what they were at a revision, as a new one.", definitions::rollback),
+
+        post("/api/v1/keys/rotate", "rotateKeys")
+            .queries(changes)
+            .json("Seals every secret that an older key has sealed with the first one.", definitions::rotate),
 
         get("/api/v1/revision", "revision")
             .query::<Revision>("settled", "Wait until every node serves this revision.")
@@ -71,7 +82,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
             .json("Which node serves which revision.", runtime::revision),
         get("/api/v1/nodes", "nodes")
             .json("The nodes.", runtime::nodes),
-        post("/api/v1/store/{decision}", "decideStore")
+        post("/api/v1/store/{decision}", "decideStore").admin()
             .query::<Span>("wait", "How long to wait until every node serves it; 10s if left out.")
             .query::<String>("reason", "Why, for the history.")
             .json("When Redis lost its data: restore what this node holds, or accept what is there.", store::decide),
@@ -95,6 +106,27 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
         on(delete, "/api/v1/packages/{file}", "undeployPackage")
             .queries(changes)
             .json("Undeploys a package whose services nothing refers to.", packages::delete),
+
+        get("/api/v1/jobs", "listJobs")
+            .json("The jobs, with their next slots.", jobs::list),
+        get("/api/v1/jobs/{name}", "getJob")
+            .json("A job.", jobs::show),
+        get("/api/v1/jobs/{name}/preview", "previewJob")
+            .query::<usize>("n", "How many slots: 10 if left out, 1000 at most.")
+            .json("The next slots of a job, with what a time zone makes of them.", jobs::preview),
+        get("/api/v1/jobs/{name}/history", "jobHistory")
+            .query::<usize>("limit", "How many: 20 if left out; 100 are kept.")
+            .json("What became of the newest slots of a job, newest first.", jobs::history),
+        post("/api/v1/jobs/{name}/run", "runJob")
+            .json("Fires a job now, and does not wait for the end.", jobs::run),
+        post("/api/v1/jobs/{name}/activate", "activateJob")
+            .query::<Span>("wait", "How long to wait until every node serves it; 10s if left out.")
+            .query::<String>("reason", "Why, for the history.")
+            .json("Switches a job on. One that has run out begins another turn.", jobs::activate),
+        post("/api/v1/jobs/{name}/deactivate", "deactivateJob")
+            .query::<Span>("wait", "How long to wait until every node serves it; 10s if left out.")
+            .query::<String>("reason", "Why, for the history.")
+            .json("Switches a job off.", jobs::deactivate),
 
         get("/api/v1/services", "listServices")
             .json("The services that run.", services::list),

@@ -99,6 +99,84 @@ async fn without_the_token_there_is_nothing_but_health() {
     assert_eq!(any_case.reply(&admin.filter).await.status(), StatusCode::OK);
 }
 
+/// A token of this role, by the name `name`, whose hash the node keeps.
+async fn token(admin: &Admin, name: &str, role: &str, expires: &str) -> String {
+    let token = format!("{name}-{role}");
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let definition = json!({"type": "admin-token", "role": role, "token_hash": hash, "expires": expires});
+    let path = format!("/api/v1/definitions/security/{name}");
+    let put = admin.send(warp::test::request().method("PUT").path(&path).json(&definition)).await;
+    assert_eq!(put.status(), StatusCode::OK, "{:?}", put.body());
+    format!("Bearer {token}")
+}
+
+const LATER: &str = "2099-01-01T00:00:00Z";
+
+#[tokio::test]
+async fn a_viewer_can_change_nothing_and_a_deployer_gives_no_rights() {
+    let admin = Admin::start().await;
+    let viewer = token(&admin, "eyes", "viewer", LATER).await;
+    let deployer = token(&admin, "robot", "deployer", LATER).await;
+    let description = read(&admin.get("/api/v1/openapi.json").await);
+    let mut writes = 0;
+    for (path, operations) in description["paths"].as_object().expect("paths") {
+        let path = path.replace("{family}", "channel").replace("{verb}", "ping").replace(['{', '}'], "");
+        for verb in operations.as_object().expect("operations").keys() {
+            let verb = verb.to_uppercase();
+            // The stream of events has no end.
+            if path.ends_with("/events") {
+                continue;
+            }
+            let request = warp::test::request().method(&verb).path(&path).header("authorization", &viewer);
+            let answer = request.reply(&admin.filter).await;
+            if verb == "GET" {
+                assert!(![401, 403].contains(&answer.status().as_u16()), "{verb} {path}");
+            } else {
+                writes += 1;
+                assert_eq!(refused(&answer), (403, "forbidden".into()), "{verb} {path}");
+            }
+        }
+    }
+    assert!(writes > 5, "{writes}");
+    let by = async |token: &str, verb: &str, path: &str, body: &str| {
+        let request = warp::test::request().method(verb).path(path).header("authorization", token).body(body);
+        request.reply(&admin.filter).await
+    };
+    assert_eq!(refused(&by(&viewer, "GET", "/api/v1/export?reveal", "").await).0, 403);
+    assert_eq!(refused(&by(&deployer, "GET", "/api/v1/export?reveal", "").await).0, 403);
+    assert_eq!(refused(&by(&deployer, "POST", "/api/v1/store/accept", "").await).0, 403);
+    let own = "/api/v1/definitions/security/robot";
+    let more = json!({"type": "admin-token", "role": "admin", "token_hash": "0".repeat(64)}).to_string();
+    assert_eq!(refused(&by(&deployer, "PUT", own, &more).await).0, 403);
+    assert_eq!(refused(&by(&deployer, "DELETE", own, "").await).0, 403);
+    assert_eq!(
+        refused(&by(&deployer, "POST", "/api/v1/apply?prune", TWO).await).0,
+        403,
+        "it would delete tokens"
+    );
+    assert_eq!(refused(&by(&deployer, "POST", "/api/v1/rollback", "{\"revision\": 0}").await).0, 403);
+    assert_eq!(by(&deployer, "POST", "/api/v1/apply", TWO).await.status(), StatusCode::OK);
+    let newest = &read(&admin.get("/api/v1/history").await)[0];
+    assert_eq!(newest["by"], json!({"token": "robot", "role": "deployer"}));
+}
+
+#[tokio::test]
+async fn a_token_ends_when_it_is_deleted_or_its_time_is_over() {
+    let admin = Admin::start().await;
+    let seen = async |token: &str| {
+        let request = warp::test::request().path("/api/v1/nodes").header("authorization", token);
+        request.reply(&admin.filter).await.status().as_u16()
+    };
+    let token_a = token(&admin, "a", "viewer", LATER).await;
+    assert_eq!(seen(&token_a).await, 200);
+    let over = token(&admin, "b", "viewer", "2020-01-01T00:00:00Z").await;
+    assert_eq!(seen(&over).await, 401);
+    let delete = warp::test::request().method("DELETE").path("/api/v1/definitions/security/a");
+    assert_eq!(admin.send(delete).await.status(), StatusCode::OK);
+    assert_eq!(seen(&token_a).await, 401);
+}
+
 #[tokio::test]
 async fn what_is_not_there_is_answered_in_one_form() {
     let admin = Admin::start().await;

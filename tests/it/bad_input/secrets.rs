@@ -69,7 +69,14 @@ fn definitions(kind: &dyn AnyKind, registry: &Registry, secrets: &mut Secrets) -
                 }
             }
             put(&mut params, &pointer.0, value.as_str().into());
+            if let Some(Value::Object(grant)) = params.get_mut("client_credentials") {
+                grant.insert("token_url".into(), "http://127.0.0.1:1/token".into());
+                grant.insert("client_id".into(), "us".into());
+            }
             params.remove("security");
+            if pointer.0 == ["secret_id"] {
+                params.insert("role_id".into(), "a role".into()); // one is of no use without the other
+            }
             let name = what.replace(['.', ' ', '*'], "-");
             let tag: config::KindTag = kind.tag().parse().expect("a tag");
             let id = config::DefId::new(tag.family, name.parse().expect("a name"));

@@ -125,7 +125,11 @@ fn code_on_a_page_is_compiled_somewhere() {
     let plain = |text: &str| {
         text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
     };
-    let files = ["examples/customer-service/main.rs", "examples/customer-service/services.rs"];
+    let files = [
+        "examples/customer-service/main.rs",
+        "examples/customer-service/services.rs",
+        "tests/it/kit/services.rs",
+    ];
     let read = |file: &str| std::fs::read_to_string(Path::new(ROOT).join(file)).expect("a file");
     let mut compiled: Vec<String> = files.iter().map(|file| plain(&read(file))).collect();
     compiled.push(plain(&include_str!("skeleton.rs").replace("actors::", "crate::")));

@@ -35,8 +35,20 @@ impl Ca {
     /// A certificate for these names and addresses, written into `folder`.
     pub(crate) fn issue(&self, names: &[&str], folder: &Path) -> Certificate {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.issue_with(CertificateParams::new(names).expect("names for a certificate"), folder)
+    }
+
+    /// The same, but its time is over.
+    pub(crate) fn issue_expired(&self, names: &[&str], folder: &Path) -> Certificate {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names for a certificate");
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+        self.issue_with(params, folder)
+    }
+
+    fn issue_with(&self, params: CertificateParams, folder: &Path) -> Certificate {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(names).expect("names for a certificate");
         let signed = params.signed_by(&key, &self.0).expect("a certificate");
         let written = Certificate { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
         std::fs::write(&written.certificate, signed.pem()).expect("a file for the certificate");

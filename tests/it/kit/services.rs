@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use zeugma::{Context, Error, Request, Response, Result, Service};
+use zeugma::{Context, Error, Request, Response, Result, Service, Vault};
 
 /// All of them.
 pub static ALL: &[&dyn Service] = &[
@@ -23,6 +23,11 @@ pub static ALL: &[&dyn Service] = &[
     &notes,
     &slow_note,
     &fails_twice,
+    &has_role,
+    &relays,
+    &picks_a_method,
+    &reads_a_secret,
+    &fetches,
 ];
 
 /// What a customer is looked up by.
@@ -114,6 +119,13 @@ pub async fn large(_ctx: &Context) -> Result<Response> {
     Ok(Response::new("all work and no play ".repeat(20_000)))
 }
 
+/// What the server behind the connection CRM answers.
+#[zeugma::service]
+pub async fn fetches(ctx: &Context) -> Result<Response> {
+    let answer = ctx.connection::<zeugma::Http>("CRM")?.get().send().await?.ok()?;
+    Ok(Response::new(answer.body))
+}
+
 /// Says who calls.
 #[zeugma::service]
 pub async fn who(ctx: &Context) -> Result<Response> {
@@ -156,4 +168,47 @@ pub async fn fails_twice(ctx: &Context, request: Request) -> Result<()> {
         ..=2 => Err(Error::upstream("not yet")),
         _ => Ok(()),
     }
+}
+
+/// Says whether the caller has the role that the body names.
+#[zeugma::service]
+pub async fn has_role(ctx: &Context, request: Request) -> Result<Response> {
+    let role = String::from_utf8_lossy(&request.raw).into_owned();
+    Ok(Response::new(ctx.caller().is_some_and(|caller| caller.has(&role)).to_string()))
+}
+
+/// Picks the method of Vault that the header `X-Method` names; what is in `X-Key` is to be looked at as a token.
+#[zeugma::service]
+pub async fn picks_a_method(_ctx: &Context, request: Request) -> Result<Response> {
+    let question = request.payload()?;
+    let environ = &question["environ"];
+    let key = environ["HTTP_X_KEY"].as_str().map(|key| serde_json::json!({"X-Zato-Vault-Token": key}));
+    Response::json(&serde_json::json!({"method": environ["HTTP_X_METHOD"], "headers": key}))
+}
+
+/// Writes a secret with the connection `my.vault`, reads it again, and does what else a connection to Vault can do.
+#[zeugma::service]
+pub async fn reads_a_secret(ctx: &Context, request: Request) -> Result<Response> {
+    let path = String::from_utf8_lossy(&request.raw).into_owned();
+    let fields = serde_json::Map::from_iter([("a".to_owned(), "one".into()), ("b".to_owned(), 2.into())]);
+    let vault: Vault = ctx.connection("my.vault")?;
+    vault.ping().await?;
+    vault.write(&path, fields).await?;
+    let read = vault.read(&path).await?;
+    let field = vault.field(&path, "a").await?;
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    let listed = vault.list(folder).await?.iter().any(|listed| listed == name);
+    let raw = vault.request(http::Method::GET, "sys/seal-status", None).await?;
+    vault.delete(&path).await?;
+    let gone = vault.read(&path).await.is_err_and(|e| e.kind() == zeugma::ErrorKind::NotFound);
+    Response::json(&serde_json::json!({
+        "read": read, "field": field, "listed": listed, "raw": raw["sealed"], "gone": gone,
+    }))
+}
+
+/// Sends a request with the connection `other`, and answers the status.
+#[zeugma::service]
+pub async fn relays(ctx: &Context) -> Result<Response> {
+    let answer = ctx.connection::<zeugma::Http>("other")?.get().send().await?;
+    Ok(Response::new(answer.status.to_string()))
 }

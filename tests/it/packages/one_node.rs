@@ -46,6 +46,9 @@ fn a_file_is_deployed_shown_taken_back_and_undeployed() {
     let none = node.run(&["invoke", "hello"]);
     assert!(none.code == 1 && none.err.contains("there is no service \"hello\""), "{none:?}");
     assert!(node.run(&["undeploy", "hello"]).err.contains("there is no package/hello"));
+    node.good(&["deploy", "hello.py"]);
+    assert_eq!(node.good(&["invoke", "hello"]), "two");
+    assert_eq!(node.stop(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{door, hello, write};
-use crate::kit::program::Program;
+use crate::kit::program::{Program, command, said};
 
 #[test]
 fn a_file_that_does_not_import_leaves_the_old_version_and_says_where_it_is_wrong() {
@@ -50,6 +50,12 @@ fn a_service_is_in_one_package_only_and_hides_none_of_the_engine() {
         let hidden = node.run(&["deploy", "ping.py"]);
         assert!(hidden.code == 1 && hidden.err.contains("is compiled into the node"), "{hidden:?}");
     }
+    // What is there to be tried out gives way, and comes back.
+    node.write("mine.py", &hello("mine").replace("'hello'", "'ftp-handler'"));
+    node.good(&["deploy", "mine.py"]);
+    assert_eq!(node.good(&["invoke", "ftp-handler"]), "mine");
+    node.good(&["undeploy", "mine"]);
+    assert_eq!(node.json(&["service", "show", "ftp-handler"])["kind"], "service.native");
     let both = node.run(&["deploy", "one.py", "two.py"]);
     assert_eq!(both.code, 1, "{both:?}");
     let both = node.run(&["deploy", "--name", "both", "one.py", "two.py"]);
@@ -84,4 +90,27 @@ fn what_cannot_be_deployed_is_told_with_its_place() {
             "{path}: {out:?}"
         );
     }
+}
+
+#[test]
+fn a_bundle_is_checked_without_a_node_and_a_fault_in_a_file_has_its_place() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    write(folder.path(), "hello.py", &hello("one"));
+    let bundle = json!({
+        "packages": [{"name": "hello", "type": "python", "files": ["hello.py"]}],
+        "channels": [{"name": "hello", "type": "rest", "path": "/hello", "service": "hello"}],
+    });
+    write(folder.path(), "bundle.json", &bundle.to_string());
+    let check =
+        || said(command(folder.path()).args(["check", "-f", "bundle.json"]).output().expect("it runs"));
+    let good = check();
+    assert!(good.code == 0 && good.out.contains("2 definitions checked: no fault"), "{good:?}");
+    write(
+        folder.path(),
+        "bundle.json",
+        &bundle.to_string().replace("\"service\":\"hello\"", "\"service\":\"helo\""),
+    );
+    assert!(check().err.contains("did you mean \"hello\"?"), "{:?}", check());
+    write(folder.path(), "hello.py", "import no_such_module_anywhere\n");
+    assert!(check().err.contains("package/hello.files.hello.py:1: "), "{:?}", check());
 }

@@ -209,7 +209,7 @@ async fn write(life: Arc<Life>, number: u64) {
         let tag = format!("w{number}.{attempt}");
         let began = world.facts().events;
         let change = change(&world, &current, number);
-        let note = Note { author: tag.clone(), reason: None };
+        let note = Note { author: tag.clone(), reason: None, ..Note::default() };
         match store.commit(current.revision, change, note).await {
             Ok(after) => {
                 let revision = after.revision;

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::BODY_LIMIT;
+use crate::admission::{Rate, Wanted};
 use crate::channel::cors::Cors;
 use crate::channel::failure::Shape;
 use crate::routes::Mount;
@@ -35,6 +36,16 @@ pub struct Params {
     /// The security definition that callers must satisfy; left out or null: anyone may call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security: Option<Name>,
+    /// Roles, all of which the caller must have; the others are answered 403.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub require: Vec<String>,
+    /// The networks from which requests may come, such as `10.0.0.0/8` or `::1`; left out: from anywhere. The others are
+    /// answered 403.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_from: Vec<String>,
+    /// How often callers may call; left out: as often as they like. One more is answered 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
     /// `json`, or left out: the body is handed on as it came.
     #[serde(default, skip_serializing_if = "is_raw")]
     pub data_format: DataFormat,
@@ -155,9 +166,21 @@ impl Params {
         Mount::parse(self.host.as_deref(), method, &self.path, accept)
     }
 
+    /// What it says about who may come in.
+    pub(super) fn admission(&self) -> Wanted<'_> {
+        Wanted { allow_from: &self.allow_from, require: &self.require, rate: self.rate.as_ref() }
+    }
+
     /// What the types alone do not show.
     pub(super) fn check(&self) -> Vec<Fault> {
         let mut faults: Vec<Fault> = self.mount().err().into_iter().collect();
+        faults.extend(self.admission().check());
+        if self.security.is_none() && !self.require.is_empty() {
+            faults.push(
+                Fault::new("require", "without a security definition nobody has a role")
+                    .hint("name one with `security`"),
+            );
+        }
         faults.extend(self.cors.iter().flat_map(Cors::check));
         for (name, value) in &self.response_headers {
             if HeaderName::try_from(name).is_err() || HeaderValue::from_str(value).is_err() {

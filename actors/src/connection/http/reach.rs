@@ -89,7 +89,7 @@ impl Failure {
     /// What an error of the client means.
     pub(super) fn of(error: reqwest::Error, id: &DefId) -> Self {
         let error = error.without_url();
-        let says_tls = tls_error(&error);
+        let says_tls = tls::failed(&error);
         if error.is_builder() {
             return Error::invalid(format!("this request cannot be sent to {id}")).because(error).into();
         }
@@ -110,18 +110,4 @@ impl Failure {
         let repeatable = error.is_request();
         Self { error: Error::upstream(format!("{id} broke off")).because(error), repeatable, away: false }
     }
-}
-
-/// Whether TLS itself failed: a certificate that one side does not accept, mostly.
-fn tls_error(error: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
-            return true;
-        }
-        // An I/O error does not name what it wraps as its source, but that one's source.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause = wrapped.map(|wrapped| wrapped as _).or_else(|| error.source());
-    }
-    false
 }

@@ -35,7 +35,14 @@ struct Case {
 }
 
 impl Case {
+    /// One that fires now and then.
     fn random(dice: &mut fastrand::Rng) -> Self {
+        let cases = std::iter::repeat_with(|| Self::any(dice));
+        let sound = |case: &Self| Expression::parse(&case.text(), Syntax::Crontab).is_ok();
+        cases.take(1_000).find(sound).expect("most fire")
+    }
+
+    fn any(dice: &mut fastrand::Rng) -> Self {
         let mut some = |of: std::ops::RangeInclusive<u32>, most: usize| {
             let mut found: Vec<u32> = (0..dice.usize(1..=most)).map(|_| dice.u32(of.clone())).collect();
             found.sort_unstable();
@@ -115,7 +122,7 @@ impl Case {
         let gap = self.gap.unwrap_or(if hourly { Gap::Skip } else { Gap::Shift });
         let fold = self.fold.unwrap_or(if hourly { Fold::Both } else { Fold::First });
         // More than is asked for, so that both times of a fold are seen.
-        let margin = Duration::hours(4);
+        let margin = Duration::hours(2);
         let mut minutes: Vec<(DateTime<Utc>, NaiveDateTime)> = Vec::new();
         let mut at = from - margin;
         while at <= until + margin {
@@ -170,6 +177,10 @@ fn local(zone: Tz, at: DateTime<Utc>) -> NaiveDateTime {
     at + Duration::seconds(zone.offset_from_utc_datetime(&at).fix().local_minus_utc().into())
 }
 
+fn offset(zone: Tz, at: DateTime<Utc>) -> i64 {
+    zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc().into()
+}
+
 fn day(n: i64) -> DateTime<Utc> {
     let first = NaiveDate::from_ymd_opt(2020, 1, 1).and_then(|day| day.and_hms_opt(0, 0, 0)).expect("a day");
     first.and_utc() + Duration::days(n)
@@ -182,17 +193,23 @@ const DAYS: i64 = 7_671;
 fn slots_in_every_zone_are_those_that_going_through_every_minute_finds() {
     let mut dice = fastrand::Rng::with_seed(20_261_125);
     let (mut changes, mut found, mut marks) = (0_u32, 0, BTreeMap::new());
+    let mut seen = std::collections::HashSet::new();
     for zone in TZ_VARIANTS {
-        let offset = |at| local(zone, at) - DateTime::naive_utc(&at);
+        let offsets: Vec<i64> = (0..=DAYS).map(|n| offset(zone, day(n))).collect();
+        let mut changing: Vec<usize> =
+            (0..offsets.len() - 1).filter(|n| offsets[*n] != offsets[n + 1]).collect();
+        // Many zones are others by another name: of these, some changes are enough.
+        if !seen.insert(offsets.clone()) {
+            dice.shuffle(&mut changing);
+            changing.truncate(2);
+        }
         let mut stretches = vec![(day(dice.i64(0..DAYS)), 1_500)];
-        for n in 0..DAYS {
-            if offset(day(n)) != offset(day(n + 1)) {
-                let hour = (0..24).find(|h| offset(day(n) + Duration::hours(h + 1)) != offset(day(n)));
-                let hour = hour.expect("a change within the day");
-                stretches
-                    .push((day(n) + Duration::hours(hour - 3) + Duration::minutes(dice.i64(0..60)), 360));
-                changes += 1;
-            }
+        for n in changing {
+            let first = day(i64::try_from(n).expect("a day"));
+            let hour = (0..24).find(|h| offset(zone, first + Duration::hours(h + 1)) != offsets[n]);
+            let hour = hour.expect("a change within the day");
+            stretches.push((first + Duration::hours(hour - 3) + Duration::minutes(dice.i64(0..60)), 360));
+            changes += 1;
         }
         for (from, minutes) in stretches {
             let case = Case::random(&mut dice);
@@ -207,16 +224,16 @@ fn slots_in_every_zone_are_those_that_going_through_every_minute_finds() {
         }
     }
     // Or else it would have proved nothing.
-    assert!(changes > 5_000 && found > 20_000 && marks.len() == 4, "{changes} {found} {marks:?}");
+    assert!(changes > 1_000 && found > 3_000 && marks.len() == 4, "{changes} {found} {marks:?}");
 }
 
 #[test]
-fn a_year_of_slots_is_found_one_by_one_as_going_through_every_minute_finds_it() {
+fn weeks_of_slots_are_found_one_by_one_as_going_through_every_minute_finds_them() {
     let mut dice = fastrand::Rng::with_seed(7);
     for name in ["Europe/London", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"] {
         let zone: Tz = name.parse().expect("a zone");
         let case = Case { day: Day::Any, ..Case::random(&mut dice) };
-        let (from, until) = (day(2_200), day(2_570));
+        let (from, until) = (day(2_270), day(2_290)); // the end of March
         assert_eq!(case.quickly(zone, from, until), case.slowly(zone, from, until), "{name} {}", case.text());
     }
 }

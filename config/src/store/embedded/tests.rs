@@ -42,6 +42,13 @@ impl Store for InFolder {
     fn describe(&self) -> String {
         self.store.describe()
     }
+    fn journal(&self) -> Arc<dyn crate::journal::Journal> {
+        self.store.journal()
+    }
+
+    fn sessions(&self) -> Arc<dyn Sessions> {
+        self.store.sessions()
+    }
     fn health(&self) -> Health {
         self.store.health()
     }

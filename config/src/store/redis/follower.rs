@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::commit::{above, json};
 use super::lineage::{Lineage, Verdict, judge};
 use super::link::{COMMAND, Failure, bounded};
-use super::log::{self, BLOCK};
+use super::log::{self, BLOCK, Places};
 use super::replica::Step;
 use super::scripts::{self, Continuation};
 use super::{Inner, State};
@@ -50,7 +50,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
 async fn follow(inner: &Inner, pause: &mut Duration) -> Result<(), Failure> {
     let mut connection = inner.link.connect().await?;
     let mut fetch = None;
-    let mut receipt = "0-0".to_owned();
+    let mut places = Places::default();
     loop {
         if !settle(inner, &mut connection, fetch.take()).await? {
             // Only somebody else can change this: Redis with its data, or an operator.
@@ -66,7 +66,7 @@ async fn follow(inner: &Inner, pause: &mut Duration) -> Result<(), Failure> {
         }
         *pause = PAUSE.0;
         let lost = tokio::select! {
-            lost = tail(inner, &mut connection, &mut receipt) => lost?,
+            lost = tail(inner, &mut connection, &mut places) => lost?,
             // A command was told to ask elsewhere, or an operator has decided: perhaps the server is another by now.
             () = inner.look.notified() => return Ok(()),
         };
@@ -110,7 +110,7 @@ async fn settle(inner: &Inner, connection: &mut Connection, fetch: Option<&str>)
             inner.keep_a_copy();
             let floor = above(held.catalog.revision, &found);
             let lineage = found.lineage.continued(&held.lineage);
-            let note = Note { author: "zeugma".into(), reason: Some(why) };
+            let note = Note { author: "zeugma".into(), reason: Some(why), ..Note::default() };
             let note = json(&note).map_err(|error| Failure::told(error.to_string()))?;
             let next = Continuation { found, lineage, floor, note, objects: None };
             // If another node was faster, it has done the same.
@@ -166,15 +166,19 @@ fn take(inner: &Inner, lineage: &Lineage, entries: Vec<Result<Entry, String>>) -
 }
 
 /// Waits for news, and follows it.
-async fn tail(inner: &Inner, connection: &mut Connection, receipt: &mut String) -> Result<Lost, Failure> {
+async fn tail(inner: &Inner, connection: &mut Connection, places: &mut Places) -> Result<Lost, Failure> {
     loop {
         let held = inner.replica.now();
-        let news = log::wait(connection, &inner.keys, held.catalog.revision, receipt).await?;
+        let news = log::wait(connection, &inner.keys, held.catalog.revision, places).await?;
         if news.receipts {
             inner.receipts.send_modify(|count| *count += 1);
         }
+        let hints = news.receipts || !news.closed.is_empty();
+        for id in news.closed {
+            drop(inner.closed.send(id.into())); // nobody may be listening
+        }
         if news.entries.is_empty() {
-            if news.receipts {
+            if hints {
                 continue;
             }
             let now = inner.replica.now();

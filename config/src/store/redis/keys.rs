@@ -94,6 +94,21 @@ impl Keys {
         self.key("job-changes")
     }
 
+    /// There as long as this session is.
+    pub(super) fn session(&self, id: &str) -> String {
+        self.key(&format!("session:{id}"))
+    }
+
+    /// STREAM: the sessions that were ended. Only a hint.
+    pub(super) fn closed(&self) -> String {
+        self.key("closed")
+    }
+
+    /// HASH: what is left of this budget.
+    pub(super) fn budget(&self, name: &str) -> String {
+        self.key(&format!("budget:{name}"))
+    }
+
     /// ZSET: the keys of the items of a cache, by their last use. An item's own key begins with this one.
     pub(super) fn cache(&self, name: &str) -> String {
         self.key(&format!("cache:{name}"))
@@ -102,6 +117,11 @@ impl Keys {
     /// SET: the names of the caches.
     pub(super) fn caches(&self) -> String {
         self.key("caches")
+    }
+
+    /// STREAM: a journal.
+    pub(super) fn journal(&self, name: &str) -> String {
+        self.key(&format!("journal:{name}"))
     }
 
     /// Counts the leases given.

@@ -27,27 +27,50 @@ pub(super) struct News {
     pub(super) entries: Vec<Result<Entry, String>>,
     /// Whether a node has given a receipt.
     pub(super) receipts: bool,
+    /// The sessions that were ended.
+    pub(super) closed: Vec<String>,
 }
 
-/// Waits until there is something after `revision`, or a receipt after `receipt`, which it moves on; nothing if
-/// nothing came for a while. The wait itself is what makes news arrive at once.
+/// Where the streams of hints were read up to.
+#[derive(Debug)]
+pub(super) struct Places {
+    receipt: String,
+    closed: String,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { receipt: "0-0".into(), closed: "0-0".into() }
+    }
+}
+
+/// Waits until there is something after `revision`, or a hint after `places`, which it moves on; nothing if nothing
+/// came for a while. The wait itself is what makes news arrive at once.
 pub(super) async fn wait(
     connection: &mut Connection,
     keys: &Keys,
     revision: Revision,
-    receipt: &mut String,
+    places: &mut Places,
 ) -> Result<News, Failure> {
     let mut read = redis::cmd("XREAD");
     read.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("COUNT").arg(PAGE).arg("STREAMS");
-    read.arg(keys.log()).arg(keys.receipts()).arg(after(revision)).arg(&*receipt);
+    read.arg(keys.log()).arg(keys.receipts()).arg(keys.closed());
+    read.arg(after(revision)).arg(&places.receipt).arg(&places.closed);
     let found: Option<HashMap<String, Rows>> = bounded(BLOCK + COMMAND, read.query_async(connection)).await?;
     let mut found = found.unwrap_or_default();
     if let Some((id, _)) = found.get(&keys.receipts()).and_then(|rows| rows.last()) {
-        id.clone_into(receipt);
+        id.clone_into(&mut places.receipt);
     }
+    let closed = found.remove(&keys.closed()).unwrap_or_default();
+    if let Some((id, _)) = closed.last() {
+        id.clone_into(&mut places.closed);
+    }
+    let session =
+        |(_, mut fields): (String, HashMap<String, Vec<u8>>)| String::from_utf8(fields.remove("id")?).ok();
+    let closed = closed.into_iter().filter_map(session).collect();
     let receipts = found.contains_key(&keys.receipts());
     let entries = found.remove(&keys.log()).unwrap_or_default().into_iter().map(entry).collect();
-    Ok(News { entries, receipts })
+    Ok(News { entries, receipts, closed })
 }
 
 /// The next entries after `revision`, if there are any.

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::name::Revision;
 use crate::store::contract::{by, delete, put, value};
 use crate::store::{CommitError, Store as _, StoreError};
-use crate::{cache, lease, members, slots};
+use crate::{cache, lease, members, sessions, slots};
 
 /// Every catalog that this node shows until it is at `end`.
 async fn watched(node: Arc<Node>, end: u64) -> Vec<Arc<Catalog>> {
@@ -199,6 +199,10 @@ async fn nodes_know_of_each_other_and_lease_what_only_one_may_do() {
     members::contract::keeps(&*node, &*node).await;
     lease::contract::keeps(&*node).await;
     slots::contract::keeps(&*node, &*node, &*node).await;
+    crate::budgets::contract::keeps(&*node).await;
+    crate::journal::contract::keeps(&*node.journal()).await;
+    let other = Node::join(&server.url()).await;
+    sessions::contract::keeps(&*node.sessions(), &*other.sessions()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

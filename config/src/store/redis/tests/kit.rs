@@ -16,6 +16,7 @@ use super::super::{Redis, State};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::name::{Name, Revision};
+use crate::sessions::Sessions;
 use crate::settings::StoreUrl;
 use crate::store::{Change, CommitError, Entry, Note, Store, StoreError};
 
@@ -262,6 +263,13 @@ impl Store for Alone {
     }
     fn describe(&self) -> String {
         self.node.describe()
+    }
+    fn journal(&self) -> Arc<dyn crate::Journal> {
+        self.node.journal()
+    }
+
+    fn sessions(&self) -> Arc<dyn Sessions> {
+        self.node.sessions()
     }
     fn health(&self) -> crate::store::Health {
         self.node.health()

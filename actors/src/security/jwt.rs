@@ -1,0 +1,325 @@
+//! Tokens that are made here: whoever logs in gets one, and it counts as long as it is used.
+//!
+//! A token is a signed JWT, sealed, under keys that all nodes of the cluster have and nobody else. Nothing in it can be
+//! read or guessed. Whether it still counts says its session, in the store; a node that has asked remembers the answer
+//! for a moment, so that requests need not ask.
+
+mod cache;
+mod token;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use config::{Clock, Fault, Secret, Sessions, Span};
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use schemars::JsonSchema;
+use sdk::task::Endless;
+use sdk::{Caller, Error, HttpHead, Issuer, Result, Security};
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use self::cache::{Cache, Known};
+use self::token::{Claims, Mint};
+use super::fingerprint::Fingerprint;
+use crate::admission::lockout::Lockout;
+use crate::kind::{Kind, Start};
+use crate::part::{CHECK_CALLERS, Guard, Part};
+
+const TAG: &str = "security.jwt";
+const CHALLENGE: HeaderValue = HeaderValue::from_static("JWT");
+/// How long a node relies at most on what it was told about a session before it asks anew, which also prolongs the
+/// session: one cheap write a token, a node and this long. For short-lived tokens, a tenth of their life.
+const ASK_EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Stands for users that are none. No definition has this name.
+const NOBODY: &str = "\n";
+/// The longest life of a token.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+/// Tokens that are made here. Callers log in with user name and password at `POST /zato/jwt/log-in` or `/api/token`, and
+/// show the token as `Authorization: Bearer TOKEN` from then on.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The user name to log in with.
+    username: String,
+    /// The password to log in with.
+    password: Secret,
+    /// How long a token is valid after it was used last. Default: 1h.
+    #[serde(default = "default_ttl")]
+    ttl: Span,
+    /// How long a token is valid at most, however often it is used; left out: as long as it is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_ttl: Option<Span>,
+    /// The roles of those who show a token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
+}
+
+fn default_ttl() -> Span {
+    Span::secs(3600)
+}
+
+/// See the module.
+pub struct Jwt;
+
+#[async_trait]
+impl Kind for Jwt {
+    const TAG: &'static str = TAG;
+    type Params = Params;
+
+    fn example() -> Params {
+        Params {
+            username: "web".into(),
+            password: Secret::new("a-long-password"),
+            ttl: default_ttl(),
+            max_ttl: None,
+            roles: Vec::new(),
+        }
+    }
+
+    fn check(params: &Params) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if params.username.is_empty() || params.username.chars().any(char::is_control) {
+            faults.push(Fault::new("username", "a user name is one line of text, and not empty"));
+        }
+        if params.password.reveal().is_empty() {
+            faults.push(Fault::new("password", "the password is empty"));
+        }
+        let second = Duration::from_secs(1);
+        if !(second..=LONGEST).contains(&params.ttl.get()) {
+            faults.push(Fault::new("ttl", "a token lives for a second at least, and for ten years at most"));
+        }
+        if params.max_ttl.is_some_and(|max| max < params.ttl || max.get() > LONGEST) {
+            faults.push(
+                Fault::new("max_ttl", "the longest life is no shorter than `ttl`, and ten years at most")
+                    .hint("leave it out if a token may live as long as it is used"),
+            );
+        }
+        faults
+    }
+
+    fn offers(_: &Params) -> Option<Vec<&'static str>> {
+        Some(vec![CHECK_CALLERS])
+    }
+
+    async fn start(params: Params, start: Start) -> Result<Part> {
+        let (seal, sign) = (start.keys("jwt seal"), start.keys("jwt sign"));
+        let credential = format!("{}\n{}", params.username, params.password.reveal());
+        let cache = Arc::new(Cache::default());
+        let mut ends = start.sessions.closed();
+        let told = cache.clone();
+        let listening = start.tasks.endless("ended sessions", async move {
+            loop {
+                match ends.recv().await {
+                    Ok(id) => told.end(&id),
+                    Err(RecvError::Lagged(_)) => told.clear(),
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        });
+        let tokens = Arc::new(Tokens {
+            security: start.id.name.to_string(),
+            username: params.username,
+            credential: Fingerprint::of(credential.as_bytes())?,
+            ttl: params.ttl.get(),
+            max_ttl: params.max_ttl.map(Span::get),
+            roles: params.roles,
+            mint: Mint::new(start.id.name.as_str(), &seal, &sign)?,
+            cache,
+            sessions: start.sessions,
+            clock: start.clock,
+            lockout: start.lockout,
+            _listening: listening,
+        });
+        Ok(Part::Security(Guard { incoming: Some(tokens.clone()), issuer: Some(tokens), ..Guard::default() }))
+    }
+}
+
+/// A definition that runs.
+struct Tokens {
+    security: String,
+    username: String,
+    /// Of the user name and the password.
+    credential: Fingerprint,
+    ttl: Duration,
+    max_ttl: Option<Duration>,
+    roles: Vec<String>,
+    mint: Mint,
+    cache: Arc<Cache>,
+    sessions: Arc<dyn Sessions>,
+    clock: Clock,
+    lockout: Arc<Lockout>,
+    _listening: Endless,
+}
+
+/// Every token that is not valid is refused in the same words.
+fn refused() -> Error {
+    Error::unauthenticated("a valid token is needed").header(WWW_AUTHENTICATE, CHALLENGE)
+}
+
+fn away(error: config::StoreError) -> Error {
+    Error::unavailable("whether this token is valid cannot be found out now").because(error)
+}
+
+/// The token in the one `Authorization` header.
+fn bearer(head: &HttpHead) -> Option<&str> {
+    let mut headers = head.headers.get_all(AUTHORIZATION).iter();
+    // Two of them: nobody knows which one others have looked at.
+    let (header, None) = (headers.next()?.to_str().ok()?, headers.next()) else { return None };
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+#[async_trait]
+impl Security for Tokens {
+    fn guess(&self, _: &HttpHead) -> Option<Error> {
+        None
+    }
+
+    async fn check(&self, head: &HttpHead) -> Result<Caller> {
+        let token = bearer(head).ok_or_else(refused)?;
+        if token.len() > token::LONGEST {
+            return Err(refused());
+        }
+        let digest = cache::digest(token);
+        if let Some(known) = self.cache.get(&digest) {
+            if self.counts(&known).await? {
+                return Ok(known.caller.clone());
+            }
+            self.cache.forget(&digest);
+            return Err(refused());
+        }
+        let claims = self.mint.open(token, self.now()).ok_or_else(refused)?;
+        let asked = Instant::now();
+        if !self.sessions.touch(&claims.jti, self.left(&claims)).await.map_err(away)? {
+            return Err(refused());
+        }
+        let caller = Caller::vouch(&claims.sub, &self.security, self.roles.clone()).of_kind(TAG);
+        // It may have been ended between the answer and now: then the cache does not take it.
+        match self.cache.put(digest, Known::new(caller.clone(), claims, asked)) {
+            true => Ok(caller),
+            false => Err(refused()),
+        }
+    }
+}
+
+impl Tokens {
+    fn now(&self) -> i64 {
+        self.clock.now().timestamp()
+    }
+
+    /// How long a session goes on from now without use. Uses within the interval are not written, so that is added:
+    /// no token ends earlier than it may.
+    fn left(&self, claims: &Claims) -> Duration {
+        let ttl = Duration::from_secs(claims.ttl);
+        let left = ttl + ask_every(ttl);
+        let most = claims.exp.map(|exp| u64::try_from(exp - self.now()).unwrap_or(0));
+        most.map_or(left, |most| left.min(Duration::from_secs(most)))
+    }
+
+    /// Whether a token that was valid a while ago still is. Asks the store if that is too long ago.
+    async fn counts(&self, known: &Known) -> Result<bool> {
+        if known.claims.exp.is_some_and(|exp| exp <= self.now()) {
+            return Ok(false);
+        }
+        let every = ask_every(Duration::from_secs(known.claims.ttl));
+        let age = known.age();
+        if age < every {
+            return Ok(true);
+        }
+        // One asks for all; nobody relies on an old answer for longer than twice the interval.
+        let asking = known.asking();
+        if asking.is_none() && age < every * 2 {
+            return Ok(true);
+        }
+        let asked = Instant::now();
+        match self.sessions.touch(&known.claims.jti, self.left(&known.claims)).await {
+            Ok(true) => {
+                known.told(asked);
+                Ok(true)
+            }
+            Ok(false) => Ok(false),
+            Err(error) if age < every * 2 => {
+                tracing::debug!(security = %self.security, %error, "the store does not answer about a session");
+                Ok(true)
+            }
+            Err(error) => Err(away(error)),
+        }
+    }
+
+    async fn make(&self, username: &str, ttl: Duration) -> Result<String> {
+        let now = self.now();
+        let exp = self.max_ttl.and_then(|max| now.checked_add_unsigned(max.as_secs()));
+        let claims = Claims {
+            jti: token::session_id()?,
+            sub: username.into(),
+            iss: self.security.clone(),
+            iat: now,
+            nbf: now,
+            ttl: ttl.as_secs().max(1),
+            exp,
+        };
+        let token = self.mint.make(&claims)?;
+        let kept = self.sessions.open(&claims.jti, self.left(&claims)).await;
+        kept.map_err(|e| Error::unavailable("nobody can log in now").because(e))?;
+        Ok(token)
+    }
+}
+
+/// See [`ASK_EVERY`].
+fn ask_every(ttl: Duration) -> Duration {
+    (ttl / 10).clamp(ASK_EVERY.0, ASK_EVERY.1)
+}
+
+#[async_trait]
+impl Issuer for Tokens {
+    fn name(&self) -> &str {
+        &self.security
+    }
+
+    async fn log_in(&self, username: &str, password: &str, from: Option<IpAddr>) -> Result<Option<String>> {
+        // One keyed hash over both: whichever is wrong, the work is the same. No user name holds a line end.
+        let given = format!("{username}\n{password}");
+        let right = self.credential.matches(given.as_bytes());
+        if let Some(from) = from {
+            // Who names somebody else is not wrong here, and is counted all the same, so that it takes as long.
+            let whose = if username == self.username { &self.security } else { NOBODY };
+            match (self.lockout.locks(whose, from), right) {
+                (true, _) => return Ok(None),
+                (false, true) => self.lockout.right(whose, from),
+                (false, false) => self.lockout.wrong(whose, from),
+            }
+        }
+        match right {
+            true => Ok(Some(self.make(&self.username, self.ttl).await?)),
+            false => Ok(None),
+        }
+    }
+
+    async fn create(&self, username: &str, ttl: Option<Duration>) -> Result<String> {
+        if username.is_empty() || username.len() > 256 || username.chars().any(char::is_control) {
+            return Err(Error::invalid("a user name is one line of text, not empty and not long"));
+        }
+        let ttl = ttl.unwrap_or(self.ttl);
+        let most = self.max_ttl.unwrap_or(LONGEST);
+        if ttl > most || ttl < Duration::from_secs(1) {
+            let most = Span::secs(most.as_secs());
+            return Err(Error::invalid(format!("a token of {} lives for 1s to {most}", self.security)));
+        }
+        self.make(username, ttl).await
+    }
+
+    async fn log_out(&self, token: &str) -> Result<bool> {
+        let Some(claims) = self.mint.open(token, self.now()) else { return Ok(false) };
+        self.cache.end(&claims.jti);
+        let ended = self.sessions.close(&claims.jti).await;
+        ended.map_err(|e| Error::unavailable("nobody can log out now").because(e))
+    }
+}
+
+#[cfg(test)]
+mod tests;

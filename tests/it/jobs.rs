@@ -1,0 +1,5 @@
+//! Jobs, seen from outside: what is wrong with them, what programs and operators do to them, what becomes of them.
+
+mod managed;
+mod mistakes;
+mod programs;

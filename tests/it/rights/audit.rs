@@ -1,0 +1,110 @@
+//! The audit log: who did what, also after a restart, and without a secret.
+
+use serde_json::{Value, json};
+
+use crate::kit::cluster::{Cluster, SOON};
+use crate::kit::process::eventually;
+use crate::kit::program::{Program, said};
+
+const SECRET: &str = "hush-hush-9f1c";
+
+fn good(node: &Program, token: &str, arguments: &[&str]) {
+    let mut command = node.command(arguments);
+    let said = said(command.env("ZEUGMA_ADMIN_TOKEN", token).output().expect("the program runs"));
+    assert_eq!(said.code, 0, "{arguments:?}: {said:?}");
+}
+
+fn audit(node: &Program, arguments: &[&str]) -> Vec<Value> {
+    let found = node.json(&[&["audit"], arguments].concat());
+    found.as_array().expect("a list").clone()
+}
+
+fn whats(entries: &[Value]) -> Vec<&str> {
+    entries.iter().map(|entry| entry["what"].as_str().expect("text")).collect()
+}
+
+#[tokio::test]
+async fn it_tells_who_did_what_and_who_was_refused() {
+    let node = Program::start(&[]);
+    let create = ["admin-token", "create", "robot", "--role", "deployer"];
+    let token = node.good(&create).trim().to_owned();
+    let bundle = |password: &str| {
+        json!({"security": [{"name": "clerk", "type": "basic", "username": "clerk", "password": password}],
+               "channels": [{"name": "c", "type": "rest", "path": "/c", "service": "zeugma.ping", "security": "clerk"}]})
+    };
+    node.write("one.json", &bundle(SECRET).to_string());
+    node.write("two.json", &bundle(&format!("{SECRET}-2")).to_string());
+    good(&node, &token, &["apply", "-f", "one.json"]);
+    good(&node, &token, &["apply", "-f", "two.json", "--reason", "it leaked"]);
+    good(&node, &token, &["actor", "pause", "channel", "c"]);
+    good(&node, &token, &["actor", "resume", "channel", "c"]);
+    good(&node, &token, &["invoke", "zeugma.helpers.echo", "--payload", SECRET]);
+    node.good(&["export"]);
+    node.good(&["export", "--reveal-secrets"]);
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let wrong = client.get(format!("{}/api/v1/nodes", node.admin)).bearer_auth("wrong-token-77");
+    assert_eq!(wrong.send().await.expect("an answer").status(), 401);
+    let low = client.get(format!("{}/api/v1/export?reveal", node.admin)).bearer_auth(&token);
+    assert_eq!(low.send().await.expect("an answer").status(), 403);
+
+    let done = audit(&node, &["--who", "robot"]);
+    assert_eq!(whats(&done), ["export", "invoke", "tell", "tell", "change", "change"], "{done:#?}");
+    for entry in &done {
+        assert_eq!(entry["by"]["token"], "robot", "{entry:#}");
+        assert_eq!(entry["by"]["role"], "deployer");
+        assert_eq!(entry["address"], "127.0.0.1");
+    }
+    assert_eq!(done[0]["request"]["status"], 403);
+    assert_eq!(done[1]["request"]["line"], "POST /api/v1/services/zeugma.helpers.echo/invoke");
+    assert_eq!(done[1]["request"]["status"], 200);
+    assert_eq!(done[3]["request"]["line"], "POST /api/v1/actors/channel/c/pause");
+    assert_eq!((&done[4]["revision"], &done[4]["reason"]), (&json!(3), &json!("it leaked")));
+    let changes = done[4]["changes"].as_array().expect("changes");
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!(changes[0]["id"], "security/clerk");
+
+    let revealed = audit(&node, &["--who", "admin.token", "--text", "/export"]);
+    assert_eq!(whats(&revealed), ["export"], "only the one that showed secrets: {revealed:#?}");
+    eventually(SOON, "the refusal is noted", async || {
+        let refused = audit(&node, &["--text", "\"refused\":true"]);
+        whats(&refused) == ["nodes"] && refused[0]["address"] == "127.0.0.1" && refused[0].get("by").is_none()
+    })
+    .await;
+
+    // Pages.
+    let all = audit(&node, &["-n", "500"]);
+    let first = audit(&node, &["-n", "3"]);
+    let before = first[2]["at"].as_str().expect("a time");
+    let rest = audit(&node, &["-n", "500", "--before", before]);
+    assert_eq!([first.clone(), rest].concat(), all);
+    let table = node.good(&["audit"]);
+    assert!(table.contains("it leaked") && table.contains("~security/clerk"), "{table}");
+
+    // Nothing secret is in it, and a restart forgets nothing.
+    let text = serde_json::to_string(&all).expect("JSON");
+    for secret in [SECRET, &token, "wrong-token-77"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    let node = node.crash_and_restart(&[]);
+    assert_eq!(audit(&node, &["-n", "500"]), all);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_tells_of_all() {
+    let mut cluster = Cluster::of(2).await;
+    cluster.node(1).apply(&crate::kit::cluster::channel("c"));
+    cluster.node(2).good(&["actor", "pause", "channel", "c"]);
+    for n in [1, 2] {
+        let entries = audit(cluster.node(n), &[]);
+        assert_eq!(whats(&entries), ["tell", "change"], "{entries:#?}");
+        assert_eq!(entries[0]["request"]["node"], "n2");
+    }
+    // What must be done with Redis away is done all the same.
+    cluster.redis.kill();
+    let said = cluster.node(1).run(&["actor", "resume", "channel", "c"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    eventually(SOON, "the log of the node has it instead", async || {
+        cluster.node(1).log().contains("the audit log could not be written")
+    })
+    .await;
+}

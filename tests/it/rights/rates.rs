@@ -1,0 +1,109 @@
+//! Rate limits, on one node and over several.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{behind_a_proxy, from, status};
+use crate::kit::cluster::{Cluster, SOON};
+use crate::kit::process::eventually;
+use crate::kit::program::Program;
+
+#[tokio::test]
+async fn each_address_each_caller_or_all_together_have_a_budget() {
+    let node = behind_a_proxy().await;
+    node.apply(
+        "
+security:
+- {name: a, type: api-key, key: key-a}
+- {name: b, type: api-key, key: key-b}
+- {name: either, type: any-of, members: [a, b]}
+channels:
+- {name: address, type: rest, path: /address, service: zeugma.ping, rate: {limit: 3, per: 1h}}
+- {name: caller, type: rest, path: /caller, service: zeugma.ping, security: either,
+   rate: {limit: 3, per: 1h, by: caller}}
+- {name: channel, type: rest, path: /channel, service: zeugma.ping, rate: {limit: 3, per: 1h, by: channel}}
+- {name: fast, type: rest, path: /fast, service: zeugma.ping, rate: {limit: 1, per: 200ms}}
+",
+    )
+    .await;
+    let by_address = |address: &str| from(address, node.get("/address"));
+    let by_caller = |key: &str, address: &str| from(address, node.get("/caller")).header("x-api-key", key);
+    let by_channel = |address: &str| from(address, node.get("/channel"));
+    for _ in 0..3 {
+        assert_eq!(status(by_address("10.0.0.1")).await, 200);
+        assert_eq!(status(by_caller("key-a", "10.0.0.1")).await, 200);
+        assert_eq!(status(by_channel("10.0.0.1")).await, 200);
+    }
+    let refused = by_address("10.0.0.1").send().await.expect("an answer");
+    assert_eq!(refused.status(), 429);
+    let wait: u64 = refused.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+    assert!((1190..=1200).contains(&wait), "{wait}");
+    assert_eq!(refused.headers()["ratelimit-policy"], "\"address\";q=3;w=3600");
+    assert_eq!(status(by_address("10.0.0.2")).await, 200, "another address");
+    assert_eq!(status(by_address("2001:db8::1")).await, 200);
+    assert_eq!(status(by_caller("key-a", "10.0.0.2")).await, 429, "the same caller from elsewhere");
+    assert_eq!(status(by_caller("key-b", "10.0.0.1")).await, 200, "another caller");
+    assert_eq!(status(by_channel("10.0.0.2")).await, 429, "all together");
+    assert!(node.metrics().contains("zeugma_refused_total{reason=\"too-many\"} 3"), "{}", node.metrics());
+
+    // It fills up.
+    assert_eq!(status(node.get("/fast")).await, 200);
+    eventually(SOON, "the budget fills up", async || status(node.get("/fast")).await == 200).await;
+}
+
+/// How many of these requests were answered, all sent at once; the others were refused.
+async fn answered(nodes: &[&Program], path: &str, each: usize) -> usize {
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let mut requests = Vec::new();
+    for node in nodes.iter().cycle().take(each * nodes.len()) {
+        let request = client.get(format!("{}{path}", node.data));
+        requests.push(tokio::spawn(async move { status(request).await }));
+    }
+    let mut answered = 0;
+    for request in requests {
+        match request.await.expect("no panic") {
+            200 => answered += 1,
+            other => assert_eq!(other, 429),
+        }
+    }
+    answered
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_share_a_budget_and_go_on_without_redis() {
+    let mut cluster = Cluster::of(3).await;
+    let channel = |name: &str, exact: bool| {
+        json!({"name": name, "type": "rest", "path": format!("/{name}"), "service": "zeugma.ping",
+               "rate": {"limit": 30, "per": "1h", "by": "channel", "exact": exact}})
+    };
+    cluster.node(1).apply(&json!({"channels": [channel("near", false), channel("exact", true)]}));
+
+    // Exact: ninety at once on three nodes, and not one too many.
+    let nodes: Vec<&Program> = cluster.running().collect();
+    assert_eq!(answered(&nodes, "/exact", 30).await, 30);
+
+    // Without a wait: what one node let in, the others know a moment later.
+    assert_eq!(answered(&nodes[..1], "/near", 40).await, 30, "one node alone is exact");
+    for n in [2, 3] {
+        let mut over = 0;
+        eventually(SOON, "the others have heard of it", async || {
+            let (code, _) = cluster.get(cluster.node(n), "/near").await;
+            over += usize::from(code == 200);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            code == 429
+        })
+        .await;
+        assert!(over <= 10, "n{n} let in {over} more");
+    }
+
+    // Redis away: each node counts by itself, and requests go on.
+    cluster.redis.kill();
+    for path in ["/near", "/exact"] {
+        let nodes: Vec<&Program> = cluster.running().collect();
+        let codes = answered(&nodes, path, 2).await;
+        println!("{codes} of 6 answered at {path} without Redis");
+    }
+    let (code, body) = cluster.get(cluster.node(2), "/exact").await;
+    assert_eq!(code, 200, "{body}: this node has let in nobody by its own count");
+}
