@@ -6,7 +6,10 @@ use crate::kit::node::TestNode;
 
 /// One faulty job, and what is said of it.
 const MISTAKES: &[(&str, &str)] = &[
-    ("type: interval, service: no.such, every: 2s", "service: refers to service/no.such, which does not exist"),
+    (
+        "type: interval, service: no.such, every: 2s",
+        "service: refers to service/no.such, which does not exist",
+    ),
     ("type: interval, service: zeugma.ping", "every: it is not said how often"),
     ("type: interval, service: zeugma.ping, every: 0s", "every: an interval of nothing never gets anywhere"),
     (
