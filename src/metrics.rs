@@ -140,9 +140,12 @@ impl Metrics {
             let state = serde_json::to_value(actor.state).ok();
             let state = state.as_ref().and_then(|s| s.as_str()).unwrap_or_default();
             self.actors.with_label_values(&[family, state]).inc();
-            self.in_flight
-                .with_label_values(&[family, name])
-                .set(i64::try_from(actor.in_flight).unwrap_or(i64::MAX));
+            // Of very many jobs nearly all are idle.
+            if actor.id.family != config::Family::Job || actor.in_flight > 0 {
+                self.in_flight
+                    .with_label_values(&[family, name])
+                    .set(i64::try_from(actor.in_flight).unwrap_or(i64::MAX));
+            }
             if actor.id.family == config::Family::Connection {
                 self.alarms.with_label_values(&[name]).set(i64::from(actor.alarm.is_some()));
                 self.up.with_label_values(&[name]).set(i64::from(actor.down_since.is_none()));
@@ -153,6 +156,7 @@ impl Metrics {
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "the metrics cannot be written");
         }
+        jobs::write(app, &mut text);
         text
     }
 }

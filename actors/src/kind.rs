@@ -37,6 +37,10 @@ pub trait Kind: Send + Sync + 'static {
     /// The parameters. Their doc comments are the users' documentation; `deny_unknown_fields` is expected.
     type Params: DeserializeOwned + Serialize + JsonSchema + Send + Sync;
 
+    /// Whether its parts have no life of their own: they begin at once, and nothing is to be probed or ended. Such a part
+    /// has no actor, so that there can be a great many of them; every verb is understood all the same.
+    const LIGHT: bool = false;
+
     /// The parameters of a typical definition.
     fn example() -> Self::Params;
 
@@ -157,6 +161,8 @@ pub trait AnyKind: Send + Sync + 'static {
         params: &Clear,
         registry: &Registry,
     ) -> Result<Vec<Claim>, Vec<Fault>>;
+    /// See [`Kind::LIGHT`].
+    fn light(&self) -> bool;
     /// Starts a part.
     async fn start(&self, params: Clear, start: Start) -> Result<Part>;
 }
@@ -228,6 +234,10 @@ impl<K: Kind> AnyKind for K {
             Ok(params) => K::inspect(id, params, registry).await,
             Err(_) => Ok(Vec::new()), // the check has more to say about that
         }
+    }
+
+    fn light(&self) -> bool {
+        K::LIGHT
     }
 
     async fn start(&self, params: Clear, start: Start) -> Result<Part> {

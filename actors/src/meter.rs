@@ -1,6 +1,6 @@
 //! Counters and latencies of each part. The handles are made when a part starts; a request only adds to them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use config::DefId;
@@ -57,16 +57,28 @@ impl Meters {
 
     /// The meter of one part.
     pub fn of(&self, id: &DefId) -> Arc<Meter> {
+        let meter = self.lazily(id);
+        meter.handles();
+        meter
+    }
+
+    /// The meter of a part of which there are very many, and most of them idle: it takes up room once there is something
+    /// to count.
+    pub fn lazily(&self, id: &DefId) -> Arc<Meter> {
+        Arc::new(Meter { of: self.clone(), id: id.clone(), handles: OnceLock::new() })
+    }
+
+    fn handles(&self, id: &DefId) -> Handles {
         let labels = [id.family.singular(), id.name.as_str()];
         let outcome = |outcome| self.calls.with_label_values(&[labels[0], labels[1], outcome]);
-        Arc::new(Meter {
+        Handles {
             ok: outcome("ok"),
             refused: outcome("refused"),
             failed: outcome("failed"),
             seconds: self.seconds.with_label_values(&labels),
             restarts: self.restarts.with_label_values(&labels),
             panics: self.panics.with_label_values(&labels),
-        })
+        }
     }
 
     /// Forgets a part that was deleted.
@@ -85,6 +97,13 @@ impl Meters {
 /// What one part counts.
 #[derive(Debug)]
 pub struct Meter {
+    of: Meters,
+    id: DefId,
+    handles: OnceLock<Handles>,
+}
+
+#[derive(Debug)]
+struct Handles {
     ok: IntCounter,
     refused: IntCounter,
     failed: IntCounter,
@@ -94,35 +113,41 @@ pub struct Meter {
 }
 
 impl Meter {
+    fn handles(&self) -> &Handles {
+        self.handles.get_or_init(|| self.of.handles(&self.id))
+    }
+
     /// Counts one call.
     pub fn record<T>(&self, outcome: &Result<T, Error>, took: Duration) {
-        self.seconds.observe(took.as_secs_f64());
+        let handles = self.handles();
+        handles.seconds.observe(took.as_secs_f64());
         match outcome {
-            Ok(_) => self.ok.inc(),
-            Err(error) if is_refusal(error.kind()) => self.refused.inc(),
-            Err(_) => self.failed.inc(),
+            Ok(_) => handles.ok.inc(),
+            Err(error) if is_refusal(error.kind()) => handles.refused.inc(),
+            Err(_) => handles.failed.inc(),
         }
     }
 
     /// Counts a restart of the part's actor.
     pub fn restarted(&self) {
-        self.restarts.inc();
+        self.handles().restarts.inc();
     }
 
     /// Counts a panic.
     pub fn panicked(&self) {
-        self.panics.inc();
+        self.handles().panics.inc();
     }
 
     /// The counts, for an operator.
     pub fn totals(&self) -> Totals {
-        let (count, sum) = (self.seconds.get_sample_count(), self.seconds.get_sample_sum());
+        let Some(handles) = self.handles.get() else { return Totals::default() };
+        let (count, sum) = (handles.seconds.get_sample_count(), handles.seconds.get_sample_sum());
         Totals {
-            ok: self.ok.get(),
-            refused: self.refused.get(),
-            failed: self.failed.get(),
-            restarts: self.restarts.get(),
-            panics: self.panics.get(),
+            ok: handles.ok.get(),
+            refused: handles.refused.get(),
+            failed: handles.failed.get(),
+            restarts: handles.restarts.get(),
+            panics: handles.panics.get(),
             #[allow(clippy::cast_precision_loss)] // a mean for people
             mean_ms: if count == 0 { 0.0 } else { (sum / count as f64 * 1_000_000.0).round() / 1000.0 },
         }
@@ -135,7 +160,7 @@ fn is_refusal(kind: ErrorKind) -> bool {
 }
 
 /// The counts of one part since the node started.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Totals {
     /// Calls that went well.
     pub ok: u64,

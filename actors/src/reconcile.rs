@@ -2,12 +2,13 @@
 //! start, change, failure and retry.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Board;
 use config::{Catalog, Clock, DefId, Definition, Fault, Keyring, Name, Revision, Store};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
 use sdk::task::{Endless, Tasks};
 use sdk::{Error, Result};
@@ -15,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::engine::panic_text;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::keeper::{Keeper, KeeperMsg};
@@ -23,7 +25,7 @@ use crate::meter::Meters;
 use crate::registry::Registry;
 use crate::running::{Parts, Running};
 use crate::snapshot::Live;
-use crate::worker::{Arguments, Worker};
+use crate::worker::{Arguments, START_LIMIT, Worker};
 
 /// The guarantee behind the hints: whatever was lost, a change is seen after this time.
 const TICK: Duration = Duration::from_secs(1);
@@ -137,7 +139,7 @@ impl Actor for Reconciler {
         match message {
             ReconcilerMsg::Wake => self.reconcile(&me, state).await,
             ReconcilerMsg::Lost { worker, error } => {
-                let lost = state.parts.values().find(|running| running.worker.get_id() == worker).cloned();
+                let lost = state.parts.values().find(|running| running.is_run_by(worker)).cloned();
                 if let Some(running) = lost {
                     running.meter.restarted();
                     state.again.insert(running.id().clone());
@@ -148,7 +150,7 @@ impl Actor for Reconciler {
                 }
             }
             ReconcilerMsg::Outdated { worker, reference } => {
-                let outdated = state.parts.values().find(|running| running.worker.get_id() == worker);
+                let outdated = state.parts.values().find(|running| running.is_run_by(worker));
                 if let Some(id) = outdated.map(|running| running.id().clone()) {
                     tracing::info!(%id, %reference, "a secret has changed; it starts anew");
                     state.again.insert(id);
@@ -305,7 +307,7 @@ impl Reconciler {
         let params = self.keyring.open(&definition.params).map_err(|e| Error::internal(e.to_string()))?;
         // An operator's pause outlives a change of the definition.
         let gate = Arc::new(Gate::in_phase(old.as_ref().map(|old| old.gate.phase())));
-        let meter = self.meters.of(&id);
+        let meter = if kind.light() { self.meters.lazily(&id) } else { self.meters.of(&id) };
         let health = Health::new(id.clone(), self.clock.clone());
         let start = Start {
             id: id.clone(),
@@ -322,6 +324,17 @@ impl Reconciler {
             parts,
             services: self.registry.services.clone(),
         };
+        if kind.light() {
+            let starting = AssertUnwindSafe(kind.start(params, start)).catch_unwind();
+            let started = tokio::time::timeout(START_LIMIT, starting).await;
+            let started =
+                started.map_err(|_| Error::timeout(format!("it takes longer than {START_LIMIT:?}")))?;
+            let panicked = |panic: Box<dyn std::any::Any + Send>| {
+                Error::internal(format!("panicked while starting: {}", panic_text(&*panic)))
+            };
+            let part = started.map_err(panicked)??;
+            return Ok(Running { definition, version, part, gate, meter, health, worker: None });
+        }
         let (started, part) = oneshot::channel();
         let reconciler = me.clone();
         let arguments =
@@ -332,7 +345,7 @@ impl Reconciler {
             other => Error::internal(other.to_string()),
         })?;
         let part = part.await.map_err(|_| Error::internal("the actor ended while it started"))?;
-        Ok(Running { definition, version, part, gate, meter, health, worker })
+        Ok(Running { definition, version, part, gate, meter, health, worker: Some(worker) })
     }
 
     async fn restart(&self, me: &ActorRef<ReconcilerMsg>, state: &mut State, id: &DefId) -> Result<()> {

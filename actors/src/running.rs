@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use config::{DefId, Definition, Revision};
-use ractor::ActorRef;
+use ractor::{ActorId, ActorRef};
 
 use crate::gate::Gate;
 use crate::health::Health;
@@ -30,8 +30,8 @@ pub struct Running {
     pub meter: Arc<Meter>,
     /// Whether the other side answers.
     pub health: Health,
-    /// Its actor.
-    pub worker: ActorRef<WorkerMsg>,
+    /// Its actor; none, if its kind is a light one.
+    pub worker: Option<ActorRef<WorkerMsg>>,
 }
 
 impl Running {
@@ -39,12 +39,19 @@ impl Running {
     pub fn id(&self) -> &DefId {
         &self.definition.id
     }
+
+    /// Whether this actor is its own.
+    pub(crate) fn is_run_by(&self, actor: ActorId) -> bool {
+        self.worker.as_ref().is_some_and(|worker| worker.get_id() == actor)
+    }
 }
 
 impl Drop for Running {
     /// No snapshot, and so no request, refers to this part any more: its actor closes it and ends.
     fn drop(&mut self) {
         // It fails only if the actor has ended already.
-        drop(self.worker.cast(WorkerMsg::Retire));
+        if let Some(worker) = &self.worker {
+            drop(worker.cast(WorkerMsg::Retire));
+        }
     }
 }

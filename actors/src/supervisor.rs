@@ -14,7 +14,7 @@ use crate::gate::Phase;
 use crate::reconcile::ReconcilerMsg;
 use crate::running::Running;
 use crate::snapshot::Live;
-use crate::worker::{Report, Verb, WorkerMsg};
+use crate::worker::{self, Report, Verb, WorkerMsg};
 
 /// What is added to a verb's own limit before its caller stops waiting for the actor.
 const GRACE: Duration = Duration::from_secs(1);
@@ -100,8 +100,8 @@ impl Supervisor {
     /// # Errors
     /// Not found; what the actor answers; timeout.
     pub async fn tell(&self, id: &DefId, verb: Verb, limit: Duration) -> Result<Report> {
-        let worker = |id| {
-            let found = self.live.now().parts.get(id).map(|running| running.worker.clone());
+        let running = |id| {
+            let found = self.live.now().parts.get(id).cloned();
             found.ok_or_else(|| Error::not_found(format!("{id} does not run")))
         };
         if verb == Verb::Restart {
@@ -109,7 +109,12 @@ impl Supervisor {
                 self.reconciler.call(|reply| ReconcilerMsg::Restart(id.clone(), reply), Some(limit + GRACE));
             settle(restarted.await, id)??;
         }
-        let asked = worker(id)?.call(|reply| WorkerMsg::Verb(verb, limit, reply), Some(limit + GRACE)).await;
+        let running = running(id)?;
+        let Some(worker) = &running.worker else {
+            let Running { part, gate, meter, health, .. } = &*running;
+            return worker::report(verb, limit, part, gate, meter, health).await;
+        };
+        let asked = worker.call(|reply| WorkerMsg::Verb(verb, limit, reply), Some(limit + GRACE)).await;
         settle(asked, id)?
     }
 

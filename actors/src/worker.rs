@@ -24,7 +24,7 @@ use crate::reconcile::ReconcilerMsg;
 use crate::references;
 
 /// How long a part may take to start.
-const START_LIMIT: Duration = Duration::from_secs(15);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(15);
 /// How long a probe or a ping may take.
 const PING_LIMIT: Duration = Duration::from_secs(5);
 
@@ -177,57 +177,63 @@ impl Actor for Worker {
 fn answer(verb: Verb, limit: Duration, reply: RpcReplyPort<Result<Report>>, state: &State) {
     let (part, gate, meter) = (state.part.clone(), state.gate.clone(), state.meter.clone());
     let health = state.health.clone();
-    let id = state.definition.id.clone();
-    let work = async move {
-        let mut ping_ms = None;
-        match verb {
-            Verb::Ping => {
-                if let Part::Connection(connection) = &part {
-                    let begun = Instant::now();
-                    match tokio::time::timeout(limit.min(PING_LIMIT), connection.ping(begun + PING_LIMIT))
-                        .await
-                    {
-                        Ok(Ok(())) => drop(health.recovered()),
-                        Ok(Err(error)) => return Err(error),
-                        Err(_) => {
-                            return Err(Error::timeout(format!("{id} did not answer the ping in time")));
-                        }
-                    }
-                    ping_ms = Some((begun.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0);
-                }
-            }
-            Verb::Pause => gate.turn(Phase::Paused),
-            Verb::Resume => gate.turn(Phase::Running),
-            Verb::Drain => {
-                let left = gate.drain(limit).await;
-                if left > 0 {
-                    return Err(Error::timeout(format!(
-                        "{id} is drained but for {left} calls that still run"
-                    )));
-                }
-            }
-            Verb::Restart | Verb::Stats => {}
-        }
-        let down = health.down();
-        let (up, more) = match &part {
-            Part::Connection(connection) => (Some(down.is_none()), connection.stats()),
-            Part::Job(plan) => (None, plan.tally.shown()),
-            Part::Package(package) => (None, package.stats()),
-            _ => (None, serde_json::Value::Null),
-        };
-        let error = down.map(|down| down.error.clone());
-        Ok(Report {
-            phase: gate.phase(),
-            in_flight: gate.inside(),
-            up,
-            error,
-            ping_ms,
-            totals: meter.totals(),
-            more,
-        })
-    };
+    let work = async move { report(verb, limit, &part, &gate, &meter, &health).await };
     #[allow(clippy::disallowed_methods)] // bounded by `limit`, and nobody waits for it when the node stops
     tokio::spawn(async move { drop(reply.send(work.await)) });
+}
+
+/// Does what a verb asks of a part, and says how it is.
+pub(crate) async fn report(
+    verb: Verb,
+    limit: Duration,
+    part: &Part,
+    gate: &Gate,
+    meter: &Meter,
+    health: &Health,
+) -> Result<Report> {
+    let id = health.id();
+    let mut ping_ms = None;
+    match verb {
+        Verb::Ping => {
+            if let Part::Connection(connection) = part {
+                let begun = Instant::now();
+                match tokio::time::timeout(limit.min(PING_LIMIT), connection.ping(begun + PING_LIMIT)).await {
+                    Ok(Ok(())) => drop(health.recovered()),
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) => {
+                        return Err(Error::timeout(format!("{id} did not answer the ping in time")));
+                    }
+                }
+                ping_ms = Some((begun.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0);
+            }
+        }
+        Verb::Pause => gate.turn(Phase::Paused),
+        Verb::Resume => gate.turn(Phase::Running),
+        Verb::Drain => {
+            let left = gate.drain(limit).await;
+            if left > 0 {
+                return Err(Error::timeout(format!("{id} is drained but for {left} calls that still run")));
+            }
+        }
+        Verb::Restart | Verb::Stats => {}
+    }
+    let down = health.down();
+    let (up, more) = match part {
+        Part::Connection(connection) => (Some(down.is_none()), connection.stats()),
+        Part::Job(plan) => (None, plan.tally.shown()),
+        Part::Package(package) => (None, package.stats()),
+        _ => (None, serde_json::Value::Null),
+    };
+    let error = down.map(|down| down.error.clone());
+    Ok(Report {
+        phase: gate.phase(),
+        in_flight: gate.inside(),
+        up,
+        error,
+        ping_ms,
+        totals: meter.totals(),
+        more,
+    })
 }
 
 /// Asks the other side whether it is there: now and then while all is well, if the connection wants that, and at once

@@ -62,15 +62,22 @@ impl Redis {
 }
 
 /// A node in a process of its own.
+#[allow(dead_code, reason = "not every harness looks at the process")]
 pub struct Served {
     pub data: String,
     pub admin: String,
     /// What its admin listener wants to hear with every request.
     pub token: String,
-    _process: Process,
+    process: Process,
 }
 
 impl Served {
+    /// The number of its process.
+    #[allow(dead_code, reason = "as above")]
+    pub fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
     /// Starts one; when this returns, it serves.
     pub fn start(folder: &Path, redis: u16, name: &str) -> Self {
         let program = std::env::current_exe().expect("this program");
@@ -86,7 +93,7 @@ impl Served {
         let [data, admin] = words[..] else { panic!("node {name} does not start: {line:?}") };
         let token = std::fs::read_to_string(folder.join(name).join("admin.token")).expect("its token");
         let token = format!("authorization: Bearer {}\r\n", token.trim());
-        Self { data: data.to_owned(), admin: admin.to_owned(), token, _process: Process(child) }
+        Self { data: data.to_owned(), admin: admin.to_owned(), token, process: Process(child) }
     }
 
     /// A connection to its admin listener.

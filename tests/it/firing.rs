@@ -1,4 +1,5 @@
 //! Jobs fire: on one node, by every rule that a job can have; and on several, whatever happens to them.
 
 mod cluster;
+mod faults;
 mod rules;

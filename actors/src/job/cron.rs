@@ -75,6 +75,7 @@ impl Params {
 #[async_trait]
 impl Kind for CronJob {
     const TAG: &'static str = "job.cron";
+    const LIGHT: bool = true;
     type Params = Params;
 
     fn example() -> Params {

@@ -116,6 +116,7 @@ impl Params {
 #[async_trait]
 impl Kind for IntervalJob {
     const TAG: &'static str = "job.interval";
+    const LIGHT: bool = true;
     type Params = Params;
 
     fn example() -> Params {

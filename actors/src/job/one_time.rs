@@ -36,6 +36,7 @@ impl Params {
 #[async_trait]
 impl Kind for OneTime {
     const TAG: &'static str = "job.one-time";
+    const LIGHT: bool = true;
     type Params = Params;
 
     fn example() -> Params {

@@ -22,7 +22,7 @@ use config::{Name, Revision};
 use self::due::{Due, Situation, due};
 use self::runs::Run;
 use self::tenure::Bucket;
-use super::job::Job;
+use super::job::{Job, Timetable as _};
 use crate::gate::Phase;
 
 pub use self::due::{LATE, PROMPT, fire_at, why};
@@ -212,7 +212,9 @@ impl Core {
                 continue;
             }
             let next = entry.job.made.tally.next.load(Relaxed);
-            if next != 0 && entry.parked.is_none() && next + limit < at.now {
+            if entry.job.made.is_broken() {
+                found.push((entry.job.name.clone(), "computing its times has failed".to_owned()));
+            } else if next != 0 && entry.parked.is_none() && next + limit < at.now {
                 let why = "its slot is long over, and it was not fired".to_owned();
                 found.push((entry.job.name.clone(), why));
             }
@@ -232,6 +234,7 @@ impl Core {
             && entry.job.plan == job.plan
         {
             // The same plan, made anew: another gate, another tally.
+            job.made.tally.fence.store(entry.job.made.tally.fence.load(Relaxed), Relaxed);
             entry.job = job;
             self.schedule(index, at);
             return;
@@ -307,7 +310,7 @@ impl Core {
             return;
         }
         let after = state.last.max(state.anchor - 1);
-        let next = entry.job.made.times.next(after, state.anchor);
+        let next = entry.job.made.next(after, state.anchor);
         tally.next.store(next.unwrap_or(0), Relaxed);
         let due = next.map_or(at.now, |next| fire_at(&entry.job.made.policy, next, entry.salt));
         self.heap.push(Reverse((due, index, entry.stamp)));
@@ -345,7 +348,11 @@ impl Core {
             paused: entry.job.gate.phase() != Phase::Running,
             parked: entry.parked,
         };
-        match due(&*made.times, &made.policy, entry.salt, &situation, at.now) {
+        let due = due(&*made, &made.policy, entry.salt, &situation, at.now);
+        if made.is_broken() {
+            return;
+        }
+        match due {
             Due::Wait(until) => self.heap.push(Reverse((until, index, stamp))),
             Due::Park(slot, next) => {
                 entry.parked = Some(slot);

@@ -1,7 +1,8 @@
 //! A job, as the scheduler sees it: when it is due, what is done about slots that were missed or overlap, and counts.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -113,6 +114,35 @@ pub struct Plan {
     pub tally: Tally,
 }
 
+/// The timetable of a plan, guarded: one that panics has no slot any more, and is told of as a fault, while all other jobs
+/// go on.
+impl Timetable for Plan {
+    fn next(&self, after: Micros, anchor: Micros) -> Option<Micros> {
+        self.guarded(None, || self.times.next(after, anchor))
+    }
+
+    fn through(&self, first: Micros, end: Micros, anchor: Micros) -> (Micros, u64) {
+        self.guarded((first, 1), || self.times.through(first, end, anchor))
+    }
+}
+
+impl Plan {
+    fn guarded<T>(&self, otherwise: T, compute: impl FnOnce() -> T) -> T {
+        if self.is_broken() {
+            return otherwise;
+        }
+        catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|_| {
+            self.tally.broken.store(true, Ordering::Relaxed);
+            otherwise
+        })
+    }
+
+    /// Whether its times cannot be computed.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.tally.broken.load(Ordering::Relaxed)
+    }
+}
+
 /// A job that is wanted, at one revision of its definition.
 #[derive(Clone)]
 pub struct Job {
@@ -143,6 +173,8 @@ pub struct Tally {
     pub skipped: AtomicU64,
     /// Runs that nobody saw ending.
     pub lost: AtomicU64,
+    /// Whether its times could not be computed.
+    pub broken: AtomicBool,
 }
 
 impl Tally {

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::text::{ROOT, anchor, none, page, pages};
-use crate::kit::node::TestNode;
-use crate::kit::process::eventually;
+use crate::kit::node::{TestNode, until};
 
 #[test]
 fn every_link_leads_somewhere() {
@@ -82,11 +80,8 @@ fn every_setting_is_on_the_page_as_every_layer_names_it() {
 async fn every_metric_is_on_the_page_and_every_one_on_the_page_is_there() {
     let node = TestNode::start().await;
     node.apply("connections: [{name: c, type: http, url: 'http://127.0.0.1:9/'}]").await;
-    node.apply("jobs: [{name: j, type: interval, service: zeugma.ping, every: 50ms}]").await;
-    eventually(Duration::from_secs(20), "the job has fired", async || {
-        node.metrics().contains("zeugma_job_last_slot_seconds{")
-    })
-    .await;
+    node.apply("jobs: [{name: j, type: interval, service: counts, every: 10ms}]").await;
+    until("the job has fired", async || node.metrics().contains("zeugma_job_last_slot_seconds{")).await;
     node.app().metrics.refused("forbidden");
     assert_eq!(node.get("/nothing/here").send().await.expect("an answer").status(), 404);
     node.app().metrics.dropped.with_label_values(&["data", "broken"]).inc();

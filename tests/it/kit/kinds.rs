@@ -1,9 +1,10 @@
-//! A kind of connection compiled into test nodes: it fails when it is told to.
+//! Kinds compiled into test nodes: they fail when they are told to.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::part::Connection;
+use actors::scheduler::job::{Plan, Policy, Tally, Timetable};
 use actors::{AnyKind, Kind, Part, Start};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 use zeugma::{Error, Result};
 
 /// All of them.
-pub static ALL: &[&dyn AnyKind] = &[&Moody];
+pub static ALL: &[&dyn AnyKind] = &[&Moody, &MoodyJob];
 
 /// A connection whose moods are files.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -63,5 +64,52 @@ impl Connection for Params {
 
     fn probe_every(&self) -> Option<Duration> {
         Some(Duration::from_millis(20))
+    }
+}
+
+/// A job whose moods are files.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobParams {
+    /// While this file is there, computing its times panics.
+    panics_if: String,
+    /// While this file is there, computing its times does not end.
+    stands_if: String,
+}
+
+/// See the module.
+pub struct MoodyJob;
+
+#[async_trait]
+impl Kind for MoodyJob {
+    const TAG: &'static str = "job.moody";
+    const LIGHT: bool = true;
+    type Params = JobParams;
+
+    fn example() -> JobParams {
+        JobParams { panics_if: "/a".into(), stands_if: "/b".into() }
+    }
+
+    async fn start(params: JobParams, _: Start) -> Result<Part> {
+        Ok(Part::Job(Arc::new(Plan {
+            times: Arc::new(params),
+            policy: Policy::default(),
+            service: "notes".parse()?,
+            extra: "by a moody job".into(),
+            on_success: None,
+            on_failure: None,
+            r#type: "moody",
+            tally: Tally::default(),
+        })))
+    }
+}
+
+impl Timetable for JobParams {
+    fn next(&self, after: i64, _: i64) -> Option<i64> {
+        assert!(!exists(&self.panics_if), "it is in the mood to panic");
+        while exists(&self.stands_if) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(after + 200_000)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use config::Fence;
 use config::slots::{Answer, BATCH, Claim, Ending, Micros, Outcome, Record, bucket_of};
 
-use super::super::job::{Missed, Overlap, Tally};
+use super::super::job::{Missed, Overlap, Tally, Timetable as _};
 use super::runs::Run;
 use super::{Action, Asked, Core, LATE, Launch, Moment, Number, fire_at, why};
 
@@ -36,7 +36,8 @@ impl Core {
             None => Record::begins(slot, &self.owner, at.now, (self.cid)()),
         };
         entry.pending = true;
-        let spent = entry.job.made.times.next(until.max(state.anchor - 1), state.anchor).is_none();
+        let made = &entry.job.made;
+        let spent = made.next(until.max(state.anchor - 1), state.anchor).is_none() && !made.is_broken();
         let (name, plan, turn, anchor) = (entry.job.name.clone(), entry.job.plan, state.turn, state.anchor);
         self.outbox.push_back(Claim { name, fence, plan, turn, anchor, slot, until, spent, record });
     }
