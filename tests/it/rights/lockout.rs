@@ -89,6 +89,21 @@ async fn log_ins_for_a_token_are_counted_too() {
 }
 
 #[tokio::test]
+async fn the_paths_of_older_clients_are_counted_too() {
+    let node = behind_a_proxy().await;
+    node.apply("security:\n- {name: pubapi, type: basic, username: pubapi, password: hush}\n").await;
+    let ask = |address: &str, password: &str| {
+        from(address, node.post("/zato/json/zato.ping")).basic_auth("pubapi", Some(password)).body("{}")
+    };
+    assert_eq!(status(ask("10.0.0.1", "hush")).await, 200);
+    for _ in 0..FAILURES {
+        assert_eq!(status(ask("10.0.0.1", "wrong")).await, 401);
+    }
+    assert_eq!(status(ask("10.0.0.1", "hush")).await, 401);
+    assert_eq!(status(ask("10.0.0.2", "hush")).await, 200);
+}
+
+#[tokio::test]
 async fn a_password_tried_from_many_addresses_is_closed_to_strangers_only() {
     let node = behind_a_proxy().await;
     node.apply(BUNDLE).await;
