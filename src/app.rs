@@ -128,8 +128,7 @@ impl Node {
         let management = Management::default();
         let tasks = Tasks::default();
         let registry = management.registry(extras.kinds, extras.services);
-        let mut registry =
-            registry.map_err(|e| setup("services", &e))?.with_python(python(&settings));
+        let mut registry = registry.map_err(|e| setup("services", &e))?.with_python(python(&settings));
         if let Some(redis) = &redis {
             registry = registry.with_budgets(redis.clone());
         }
