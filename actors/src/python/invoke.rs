@@ -129,8 +129,8 @@ pub(super) fn header(
     let security = ctx.caller().map(|caller| Security {
         name: caller.security(),
         username: caller.name(),
-        r#type: "",
-        roles: &[],
+        r#type: caller.kind().trim_start_matches("security."),
+        roles: caller.roles(),
     });
     let (channel, cid) = (ctx.channel(), ctx.cid());
     let invoke = Invoke {
