@@ -95,7 +95,8 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
     let head = Arc::new(head);
 
     let mut told = Vec::new();
-    let outcome = call(app, &snapshot, route, &head, &mut body, cid, begun, &mut told).await;
+    let way = Way { app, snapshot: &snapshot, route, cid, begun };
+    let outcome = call(&way, &head, &mut body, &mut told).await;
 
     route.running.meter.record(&outcome, begun.elapsed());
     if let Err(error) = &outcome {
@@ -111,17 +112,23 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
     if route.channel.compresses() { compression::apply(&head, response).await } else { response }
 }
 
-/// Steps 3 to 6: everything that may refuse or fail.
-async fn call(
-    app: &App,
-    snapshot: &Arc<actors::Snapshot>,
-    route: &Route,
-    head: &Arc<HttpHead>,
-    body: &mut Incoming,
+/// Where a request goes, and since when.
+struct Way<'a> {
+    app: &'a App,
+    snapshot: &'a Arc<actors::Snapshot>,
+    route: &'a Route,
     cid: Cid,
     begun: Instant,
+}
+
+/// Steps 3 to 6: everything that may refuse or fail. What the security definition tells the caller goes into `told`.
+async fn call(
+    way: &Way<'_>,
+    head: &Arc<HttpHead>,
+    body: &mut Incoming,
     told: &mut Vec<(HeaderName, HeaderValue)>,
 ) -> Result<sdk::Response> {
+    let &Way { app, snapshot, route, cid, begun } = way;
     let limits = route.channel.limits();
     let deadline = begun + limits.deadline;
 

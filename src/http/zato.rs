@@ -100,7 +100,7 @@ pub(super) async fn answer(
             }
             match error.kind() {
                 ErrorKind::Internal => {
-                    tracing::error!(%cid, path = head.uri.path(), %error, "a request failed")
+                    tracing::error!(%cid, path = head.uri.path(), %error, "a request failed");
                 }
                 _ => tracing::debug!(%cid, path = head.uri.path(), %error, "a request was refused"),
             }
@@ -264,7 +264,7 @@ impl Knock<'_> {
             let bound = self.snapshot.service(service)?;
             let engine: Arc<dyn Engine> = self.snapshot.clone();
             let channel = ChannelInfo::new("zato", "invoke").reading("json");
-            let ctx = Context::new(self.cid, caller, channel, self.deadline, bound.name.clone(), engine);
+            let ctx = Context::new(self.cid, caller, channel, self.deadline, bound.name, engine);
             let ctx = ctx.with_origin(self.origin());
             let cid = ctx.invoke_async(service, request)?;
             json!({"cid": cid.to_string()}).to_string().into()

@@ -35,9 +35,9 @@ channels:
     assert_eq!(status(node.get("/day")).await, 401);
 
     // Another role from now on.
-    node.apply(&format!(
-        "channels:\n- {{name: day, type: rest, path: /day, service: zeugma.ping, security: either, require: [clerk]}}\n"
-    ))
+    node.apply(
+        "channels:\n- {name: day, type: rest, path: /day, service: zeugma.ping, security: either, require: [clerk]}\n"
+    )
     .await;
     assert_eq!(status(partner("/day")).await, 403);
     assert_eq!(status(clerk("/day")).await, 200);
