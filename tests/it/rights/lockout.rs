@@ -34,6 +34,7 @@ async fn after_ten_wrong_ones_the_right_one_is_answered_just_the_same() {
     assert_eq!([wrong.0, wrong_key.0, wrong_in_group.0], [401; 3]);
     assert_eq!(status(basic("10.0.0.1", "hush")).await, 200, "which makes it a new start");
     assert_eq!(status(key("10.0.0.1", "key-1")).await, 200);
+    assert_eq!(status(group("10.0.0.1", "key-1")).await, 200);
     for _ in 0..FAILURES {
         assert_eq!(answer(basic("10.0.0.1", "wrong")).await, wrong);
         assert_eq!(answer(key("10.0.0.1", "wrong")).await, wrong_key);
