@@ -259,16 +259,15 @@ pub(super) async fn watched(scheduler: Scheduler, mut stop: watch::Receiver<bool
         let name = if lives == 0 { owner.clone() } else { format!("{owner}.{lives}") };
         let alive = Arc::new(AtomicI64::new(0));
         let life = Owner::new(scheduler.clone(), name).run(alive.clone(), stop.clone());
-        #[allow(clippy::disallowed_methods, reason = "it is awaited right here, and ended with this")]
-        let mut life = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(life));
+        let mut life = std::pin::pin!(on_a_thread(life));
         let mut last = (alive.load(Ordering::Relaxed), Instant::now());
         loop {
             tokio::select! {
                 ended = &mut life => {
-                    match ended {
-                        Ok(()) => return,
-                        Err(error) => tracing::error!(%error, "the scheduler's loop has failed; it begins anew"),
+                    if ended {
+                        return;
                     }
+                    tracing::error!("the scheduler's loop has failed; it begins anew");
                     break;
                 }
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -285,6 +284,30 @@ pub(super) async fn watched(scheduler: Scheduler, mut stop: watch::Receiver<bool
         scheduler.health.send_modify(|health| health.restarts = u64::from(lives));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Runs a life on a thread of its own: one that stands still would take along what its thread has to do for others, such as
+/// waking the whole node. Whether it ended by itself; if this is dropped, it ends where it waits next.
+async fn on_a_thread(life: impl Future<Output = ()> + Send + 'static) -> bool {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (alive, gone) = tokio::sync::oneshot::channel::<()>();
+    let runtime = tokio::runtime::Handle::current();
+    let run = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = gone => {}
+                () = life => drop(tell.send(())), // whoever waited may have gone
+            }
+        });
+    };
+    if let Err(error) = std::thread::Builder::new().name("scheduler".into()).spawn(run) {
+        tracing::error!(%error, "there is no thread for the scheduler's loop");
+        return false;
+    }
+    let ended = told.await.is_ok(); // a panic ends the thread, and says nothing
+    drop(alive);
+    ended
 }
 
 /// How long the loop may stand still.
