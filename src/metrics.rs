@@ -8,6 +8,9 @@ use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, Regis
 
 use crate::app::App;
 
+/// Why requests to channels are refused.
+const REASONS: [&str; 4] = ["unauthenticated", "forbidden", "too-many", "locked-out"];
+
 /// Everything that a node counts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -59,6 +62,14 @@ impl Metrics {
             registry.register(Box::new(counters.clone()))?;
             Ok::<_, prometheus::Error>(counters)
         };
+        let refused = counters(
+            "zeugma_refused_total",
+            "Requests to channels that were refused because of who called or how often, by reason.",
+            &["reason"],
+        )?;
+        for reason in REASONS {
+            refused.with_label_values(&[reason]).reset(); // there from the start, at zero
+        }
         Ok(Self {
             meters: Meters::new(&registry)?,
             jobs: jobs::Jobs::new(&registry)?,
@@ -73,11 +84,7 @@ impl Metrics {
                 "Connections refused or dropped, by listener and reason.",
                 &["listener", "reason"],
             )?,
-            refused: counters(
-                "zeugma_refused_total",
-                "Requests to channels that were refused because of who called or how often, by reason.",
-                &["reason"],
-            )?,
+            refused,
             revision: gauge("zeugma_revision", "The revision that requests see.")?,
             faults: gauge("zeugma_faults", "Definitions that do not run as wanted.")?,
             actors: gauges("zeugma_actors", "Actors, by family and state.", &["family", "state"])?,

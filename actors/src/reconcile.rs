@@ -337,8 +337,7 @@ impl Reconciler {
         }
         let (started, part) = oneshot::channel();
         let reconciler = me.clone();
-        let arguments =
-            Arguments { definition: definition.clone(), params, kind, start, reconciler, started };
+        let arguments = Arguments { params, kind, start, reconciler, started };
         let spawned = Actor::spawn_linked(None, Worker, arguments, keeper.get_cell()).await;
         let (worker, _) = spawned.map_err(|e| match e {
             ractor::SpawnErr::StartupFailed(error) => Error::internal(error.to_string()),

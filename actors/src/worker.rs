@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Clear, Clock, Definition};
+use config::{Clear, Clock};
 use futures_util::FutureExt as _;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use schemars::JsonSchema;
@@ -84,8 +84,6 @@ impl ractor::Message for WorkerMsg {}
 
 /// What a worker is started with.
 pub struct Arguments {
-    /// What it runs.
-    pub definition: Arc<Definition>,
     /// The parameters in clear.
     pub params: Clear,
     /// The kind.
@@ -100,7 +98,6 @@ pub struct Arguments {
 
 /// The worker's state.
 pub struct State {
-    definition: Arc<Definition>,
     part: Part,
     gate: Arc<Gate>,
     meter: Arc<Meter>,
@@ -119,7 +116,7 @@ impl Actor for Worker {
 
     /// Starts the part. An error comes back to whoever spawned the worker, who keeps what ran before.
     async fn pre_start(&self, me: ActorRef<WorkerMsg>, with: Arguments) -> Result<State, ActorProcessingErr> {
-        let Arguments { definition, params, kind, start, reconciler, started } = with;
+        let Arguments { params, kind, start, reconciler, started } = with;
         let (gate, meter, health) = (start.gate.clone(), start.meter.clone(), start.health.clone());
         let (tasks, clock) = (start.tasks.clone(), start.clock.clone());
         let starting = async {
@@ -148,7 +145,7 @@ impl Actor for Worker {
             })
         });
         drop(started.send(part.clone())); // whoever spawned this may have given up waiting
-        Ok(State { definition, part, gate, meter, health, _probing: probing, _watching: watching })
+        Ok(State { part, gate, meter, health, _probing: probing, _watching: watching })
     }
 
     async fn handle(

@@ -81,7 +81,7 @@ async fn claims(
         jobs.push((name, held.fence, state));
     }
     let begun = Instant::now();
-    let mut slot = store.look().await.expect("answers").now - 3_600_000_000;
+    let mut slot = config::Slots::look(&*store).await.expect("answers").now - 3_600_000_000;
     while begun.elapsed() < long {
         slot += 1_000;
         let claim = |(name, fence, state): &(Name, config::Fence, config::slots::JobState)| Claim {

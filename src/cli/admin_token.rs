@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use clap::{Args, Subcommand};
-use config::{DefId, Family, Name, Role, Span};
+use config::{Clock, DefId, Family, Name, Role, Span};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ impl Create {
         let hash = hex(digest(&SHA256, token.as_bytes()).as_ref());
         let mut definition = json!({"type": TYPE, "role": role, "token_hash": hash});
         if let Some(ttl) = ttl {
-            definition["expires"] = json!(chrono::Utc::now() + ttl.get());
+            definition["expires"] = json!(Clock::System.now() + ttl.get());
         }
         let ask = Ask::definition(Method::PUT, &id).body(super::admin::json(&definition)?);
         let changing = changing.expecting(revision);

@@ -165,7 +165,7 @@ channels:
 - {name: b, type: door, path: /same, service: zeugma.ping, line: no-host}
 - {name: c, type: dor, path: /c, service: zeugma.ping}
 jobs:
-- {name: once, type: one-time}
+- {name: once, type: onetime}
 specs:
 - {name: public}
 ",
@@ -181,7 +181,7 @@ specs:
         "b.yaml:8:3 channel/a.service: refers to service/zeugma.pink, which does not exist (did you mean",
         "b.yaml:9:3 channel/b.path: door /same is already held by channel/a",
         "b.yaml:10:3 channel/c.type: there is no channel of type \"dor\" (did you mean \"door\"?)",
-        "b.yaml:12:3 job/once.type: there is no job of type \"one-time\" (this version has no type of jobs",
+        "b.yaml:12:3 job/once.type: there is no job of type \"onetime\" (did you mean \"one-time\"?)",
         "b.yaml:14:3 spec/public.type: there is no spec of type \"api\" (this version has no type of specs",
     ];
     for expected in expected {

@@ -32,6 +32,7 @@ use futures_util::FutureExt as _;
 use http::header::{ALLOW, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use sdk::cid::CID_HEADER;
 use sdk::{Cid, Error, ErrorKind};
 use warp::Filter as _;
@@ -169,7 +170,10 @@ impl Api {
         };
         let call = Call::new(self.app.clone(), cid, endpoint.clone(), by, &params, &head, body)?;
         let doing = match call.is_deed()? {
-            true => Some(Doing::begin(&call, format!("{method} {path}"))?),
+            true => {
+                let path = percent_decode_str(&path).decode_utf8_lossy(); // as people write names
+                Some(Doing::begin(&call, format!("{method} {path}"))?)
+            }
             false => None,
         };
         let outcome = endpoint.call(call).await;

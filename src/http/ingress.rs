@@ -81,7 +81,7 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
         Err(error) => {
             if error.kind() == ErrorKind::NotFound
                 && let Some(response) =
-                    Box::pin(super::zato::answer(&snapshot, &head, &mut body, cid, begun)).await
+                    Box::pin(super::zato::answer(app, &snapshot, &head, &mut body, cid, begun)).await
             {
                 linger(app, body);
                 return response;
@@ -95,7 +95,8 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
     let head = Arc::new(head);
 
     let mut told = Vec::new();
-    let outcome = call(app, &snapshot, route, &head, &mut body, cid, begun, &mut told).await;
+    let way = Way { app, snapshot: &snapshot, route, cid, begun };
+    let outcome = call(&way, &head, &mut body, &mut told).await;
 
     route.running.meter.record(&outcome, begun.elapsed());
     if let Err(error) = &outcome {
@@ -111,17 +112,23 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
     if route.channel.compresses() { compression::apply(&head, response).await } else { response }
 }
 
-/// Steps 3 to 6: everything that may refuse or fail.
-async fn call(
-    app: &App,
-    snapshot: &Arc<actors::Snapshot>,
-    route: &Route,
-    head: &Arc<HttpHead>,
-    body: &mut Incoming,
+/// Where a request goes, and since when.
+struct Way<'a> {
+    app: &'a App,
+    snapshot: &'a Arc<actors::Snapshot>,
+    route: &'a Route,
     cid: Cid,
     begun: Instant,
+}
+
+/// Steps 3 to 6: everything that may refuse or fail. What the security definition tells the caller goes into `told`.
+async fn call(
+    way: &Way<'_>,
+    head: &Arc<HttpHead>,
+    body: &mut Incoming,
     told: &mut Vec<(HeaderName, HeaderValue)>,
 ) -> Result<sdk::Response> {
+    let &Way { app, snapshot, route, cid, begun } = way;
     let limits = route.channel.limits();
     let deadline = begun + limits.deadline;
 
@@ -145,7 +152,8 @@ async fn call(
         Ok(None) => None,
         Ok(Some(security)) => {
             let visit = Visit { cid, deadline, engine: &engine };
-            let known = known(app, route, security, head, &visit);
+            let name = route.channel.security().map_or("", config::Name::as_str);
+            let known = known(app, name, security, head, &visit);
             let Admitted { caller, headers } = within(deadline, known).await?;
             *told = headers;
             Some(caller)
@@ -170,7 +178,7 @@ async fn call(
 }
 
 /// The word of the metrics for errors that say that a caller may not call, or not so often.
-fn refusal(kind: ErrorKind) -> Option<&'static str> {
+pub(super) fn refusal(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::Unauthenticated => Some("unauthenticated"),
         ErrorKind::Forbidden => Some("forbidden"),
@@ -179,15 +187,15 @@ fn refusal(kind: ErrorKind) -> Option<&'static str> {
     }
 }
 
-/// Who calls. Whoever has been wrong too often is not believed for a while, and not told so.
-async fn known(
+/// Who calls, by the definition of this name. Whoever has been wrong too often is not believed for a while, and not told so.
+pub(super) async fn known(
     app: &App,
-    route: &Route,
+    name: &str,
     security: &Arc<dyn Security>,
     head: &HttpHead,
     visit: &Visit<'_>,
 ) -> Result<Admitted> {
-    let (name, address) = (route.channel.security().map_or("", config::Name::as_str), head.peer.ip());
+    let address = head.peer.ip();
     if app.lockout.locks(name, address)
         && let Some(refusal) = security.guess(head)
     {

@@ -19,12 +19,13 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use sdk::engine::Engine;
-use sdk::{Caller, ChannelInfo, Cid, Context, Error, ErrorKind, HttpHead, Request, Result};
+use sdk::{Caller, ChannelInfo, Cid, Context, Error, ErrorKind, HttpHead, Origin, Request, Result, Visit};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::ingress::{collect, within};
+use super::ingress::{collect, known, refusal, within};
+use crate::app::App;
 
 /// The longest body.
 const LONGEST: usize = 16 << 20;
@@ -65,6 +66,7 @@ fn door(path: &str) -> Option<Door> {
 
 /// A request to one of these paths.
 struct Knock<'a> {
+    app: &'a App,
     snapshot: &'a Arc<Snapshot>,
     head: Arc<HttpHead>,
     cid: Cid,
@@ -73,6 +75,7 @@ struct Knock<'a> {
 
 /// Answers, if there is something at this path.
 pub(super) async fn answer(
+    app: &App,
     snapshot: &Arc<Snapshot>,
     head: &HttpHead,
     body: &mut Incoming,
@@ -88,13 +91,16 @@ pub(super) async fn answer(
     if let Some(name) = guard {
         snapshot.part(Family::Security, name)?;
     }
-    let knock = Knock { snapshot, head: Arc::new(head.clone()), cid, deadline: begun + DEADLINE };
+    let knock = Knock { app, snapshot, head: Arc::new(head.clone()), cid, deadline: begun + DEADLINE };
     let mut response = match knock.served(&door, guard, body).await {
         Ok(response) => response,
         Err(error) => {
+            if let Some(reason) = refusal(error.kind()) {
+                app.metrics.refused(reason);
+            }
             match error.kind() {
                 ErrorKind::Internal => {
-                    tracing::error!(%cid, path = head.uri.path(), %error, "a request failed")
+                    tracing::error!(%cid, path = head.uri.path(), %error, "a request failed");
                 }
                 _ => tracing::debug!(%cid, path = head.uri.path(), %error, "a request was refused"),
             }
@@ -158,7 +164,14 @@ impl Knock<'_> {
         let incoming = guard.incoming.as_ref();
         let incoming = incoming
             .ok_or_else(|| Error::unavailable(format!("security/{name} is for outgoing requests only")))?;
-        within(self.deadline, incoming.check(&self.head)).await
+        let engine: Arc<dyn Engine> = self.snapshot.clone();
+        let visit = Visit { cid: self.cid, deadline: self.deadline, engine: &engine };
+        let known = known(self.app, name, incoming, &self.head, &visit);
+        Ok(within(self.deadline, known).await?.caller)
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Outside(Some(self.head.peer.ip()))
     }
 
     /// Calls a service; what it answers.
@@ -173,6 +186,7 @@ impl Knock<'_> {
         let engine: Arc<dyn Engine> = self.snapshot.clone();
         let channel = ChannelInfo::new("zato", "invoke").reading("json");
         let ctx = Context::new(self.cid, caller, channel, deadline, bound.name.clone(), engine);
+        let ctx = ctx.with_origin(self.origin());
         bound.call(&ctx, request).await
     }
 
@@ -250,7 +264,8 @@ impl Knock<'_> {
             let bound = self.snapshot.service(service)?;
             let engine: Arc<dyn Engine> = self.snapshot.clone();
             let channel = ChannelInfo::new("zato", "invoke").reading("json");
-            let ctx = Context::new(self.cid, caller, channel, self.deadline, bound.name.clone(), engine);
+            let ctx = Context::new(self.cid, caller, channel, self.deadline, bound.name, engine);
+            let ctx = ctx.with_origin(self.origin());
             let cid = ctx.invoke_async(service, request)?;
             json!({"cid": cid.to_string()}).to_string().into()
         } else {

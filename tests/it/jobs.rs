@@ -3,3 +3,4 @@
 mod managed;
 mod mistakes;
 mod programs;
+mod python;

@@ -31,7 +31,8 @@ async fn answer(request: RequestBuilder) -> (u16, Vec<(String, String)>, Value) 
     let answer = request.send().await.expect("an answer");
     let status = answer.status().as_u16();
     let same = |name: &&str| !["x-zeugma-cid", "date"].contains(name);
-    let header = |name: &str| (name.to_owned(), format!("{:?}", answer.headers().get_all(name)));
+    let values = |name: &str| answer.headers().get_all(name).iter().map(|v| format!("{v:?}")).collect();
+    let header = |name: &str| (name.to_owned(), values(name));
     let names = answer.headers().keys().map(reqwest::header::HeaderName::as_str);
     let headers = names.filter(same).map(header).collect();
     let mut body: Value = answer.json().await.unwrap_or_default();

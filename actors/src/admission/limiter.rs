@@ -74,7 +74,7 @@ impl Limiter {
                 }
                 Ok(Err(error)) => tracing::debug!(%error, limit = inner.scope, "counted on this node alone"),
                 Err(_) => {
-                    tracing::debug!(limit = inner.scope, "the store is slow; counted on this node alone")
+                    tracing::debug!(limit = inner.scope, "the store is slow; counted on this node alone");
                 }
             }
         }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::Method;
 use sdk::connection::ftp::Ftp;
 use sdk::connection::http::Http;
+use sdk::connection::vault::Vault;
 use sdk::task::Tasks;
 use sdk::{Context, Error, ErrorKind, Request, Result};
 use serde::Deserialize;
@@ -35,6 +36,8 @@ struct Call {
     #[serde(default)]
     name: Option<String>,
     op: String,
+    #[serde(default)]
+    args: Vec<Value>,
     #[serde(default)]
     kw: Map<String, Value>,
 }
@@ -118,6 +121,7 @@ async fn answer(ctx: &Context, call: &Call, body: Bytes) -> Result<Answer> {
         match call.kind.as_str() {
             "ftp" => ftp(&ctx.connection::<Ftp>(name)?, call, body).await,
             "http" => http(&ctx.connection::<Http>(name)?, call, body).await,
+            "vault" => vault(&ctx.connection::<Vault>(name)?, call).await,
             "service" => service(ctx, name, call, body).await,
             "cache" => crate::cache::ask(ctx, name, &call.op, Value::Object(call.kw.clone()), body).await,
             kind => {
@@ -138,6 +142,12 @@ impl Call {
     fn text(&self, name: &str) -> Result<&str> {
         let missing = || Error::invalid(format!("{} {}: {name} is missing", self.kind, self.op));
         self.kw.get(name).and_then(Value::as_str).ok_or_else(missing)
+    }
+
+    /// What was passed under this name, or at this place.
+    fn given(&self, name: &str, at: usize) -> Result<&Value> {
+        let missing = || Error::invalid(format!("{} {}: {name} is missing", self.kind, self.op));
+        self.kw.get(name).or_else(|| self.args.get(at)).ok_or_else(missing)
     }
 
     fn unknown(&self) -> Error {
@@ -223,6 +233,36 @@ async fn http(http: &Http, call: &Call, body: Bytes) -> Result<Answer> {
         all.push_str(&value);
     }
     Ok((json!({ "status": answer.status.as_u16(), "headers": headers }), answer.body))
+}
+
+/// Secrets: `read`, `field`, `write`, `delete`, `list`, each of a path.
+async fn vault(vault: &Vault, call: &Call) -> Result<Answer> {
+    let said = |result: Value| Ok((json!({ "result": result }), Bytes::new()));
+    let text = |name, at| {
+        let wrong = || Error::invalid(format!("vault {}: {name} is to be a text", call.op));
+        call.given(name, at).and_then(|value| value.as_str().ok_or_else(wrong))
+    };
+    match call.op.as_str() {
+        "read" => said(Value::Object(vault.read(text("path", 0)?).await?)),
+        "field" => said(vault.field(text("path", 0)?, text("field", 1)?).await?.into()),
+        "write" => match call.given("data", 1)? {
+            Value::Object(data) => {
+                vault.write(text("path", 0)?, data.clone()).await?;
+                said(Value::Null)
+            }
+            _ => Err(Error::invalid("vault write: data is to be an object")),
+        },
+        "delete" => {
+            vault.delete(text("path", 0)?).await?;
+            said(Value::Null)
+        }
+        "list" => said(vault.list(text("path", 0)?).await?.into()),
+        "ping" => {
+            vault.ping().await?;
+            said(Value::Null)
+        }
+        _ => Err(call.unknown()),
+    }
 }
 
 async fn service(ctx: &Context, name: &str, call: &Call, body: Bytes) -> Result<Answer> {

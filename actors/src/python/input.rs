@@ -107,7 +107,7 @@ mod tests {
                 "/cust_id is to be an integer; it is missing",
                 "/is_active is to be a boolean, not \"perhaps\"",
                 "/day is to be a date such as 2026-02-21, not \"soon\"",
-                "/phones[1]/number is to be a text; it is missing",
+                "/phones/1/number is to be a text; it is missing",
             ]
         );
         for body in ["[]", "7", "{", "\u{feff}{}"] {

@@ -43,17 +43,42 @@ pub(super) fn payload_of(ctx: &Context, request: &Request) -> &'static str {
     }
 }
 
+/// What every service needs.
 #[derive(Serialize)]
 struct Invoke<'a> {
     service: &'a str,
     cid: &'a str,
-    channel: Channel<'a>,
     deadline_ms: u64,
     payload: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<&'a Map<String, Value>>,
+}
+
+/// What few services look at: the worker reads it when one does.
+#[derive(Serialize)]
+struct Origin<'a> {
+    channel: Channel<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     http: Option<Http<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    input: Option<&'a Map<String, Value>>,
+    job: Option<Job<'a>>,
+}
+
+/// The job that came due.
+#[derive(Serialize)]
+struct Job<'a> {
+    name: &'a str,
+    job_type: &'a str,
+}
+
+/// The word that services in Python know it by.
+fn job_type(kind: &str) -> &str {
+    match kind {
+        "one-time" => "one_time",
+        "interval" => "interval_based",
+        "cron" => "cron_style",
+        other => other,
+    }
 }
 
 #[derive(Serialize)]
@@ -129,26 +154,31 @@ pub(super) fn header(
     let security = ctx.caller().map(|caller| Security {
         name: caller.security(),
         username: caller.name(),
-        r#type: "",
-        roles: &[],
+        r#type: caller.kind().trim_start_matches("security."),
+        roles: caller.roles(),
     });
     let (channel, cid) = (ctx.channel(), ctx.cid());
     let invoke = Invoke {
         service,
         cid: cid.as_str(),
+        deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+        payload,
+        input,
+    };
+    let origin = Origin {
         channel: Channel {
             name: &channel.name,
             r#type: channel.r#type,
             data_format: channel.data_format,
             security,
         },
-        deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-        payload,
         http: request.http.as_deref().map(Http::of),
-        input,
+        job: channel.job.map(|kind| Job { name: &channel.name, job_type: job_type(kind) }),
     };
     let mut header = Vec::with_capacity(512);
     serde_json::to_writer(&mut header, &invoke)?;
+    header.push(b'\n');
+    serde_json::to_writer(&mut header, &origin)?;
     if header.len() > 512 * 1024 {
         return Err(Error::new(
             ErrorKind::TooLarge,

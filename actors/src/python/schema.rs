@@ -153,7 +153,7 @@ impl Shape {
                 for (index, value) in values.iter_mut().enumerate() {
                     if let Some(items) = items {
                         let converted = self.convert(items, value, depth + 1);
-                        converted.map_err(|wrong| wrong.below(&format!("[{index}]")))?;
+                        converted.map_err(|wrong| wrong.below(&format!("/{index}")))?;
                     }
                 }
                 true

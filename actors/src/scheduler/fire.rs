@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use config::slots::{Outcome, Record};
 use config::{DefId, Family, Name};
-use sdk::{ChannelInfo, Cid, Context, ErrorKind, Request, Result};
+use sdk::{ChannelInfo, Cid, Context, ErrorKind, Origin, Request, Result};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -78,6 +78,7 @@ async fn call(live: &Live, job: &Job, cid: Cid, deadline: Instant) -> Result<()>
     let channel = ChannelInfo::of_job(job.name.as_str(), job.made.r#type);
     let meter = snapshot.part(Family::Job, job.name.as_str()).map(|running| running.meter.clone());
     let ctx = Context::new(cid, None, channel, deadline, bound.name.clone(), snapshot);
+    let ctx = ctx.with_origin(Origin::Within);
     let begun = Instant::now();
     let outcome = bound.call(&ctx, Request::new(job.made.extra.clone())).await.map(drop);
     if let Some(meter) = meter {
@@ -106,6 +107,7 @@ fn follow_up(live: &Live, job: &Job, record: &Record, cid: Cid, end: &End) {
         let deadline = Instant::now() + ASYNC_DEADLINE;
         let name = made.service.as_str().into();
         let ctx = Context::new(cid, None, channel, deadline, name, snapshot);
+        let ctx = ctx.with_origin(Origin::Within);
         ctx.invoke_async(service.as_str(), request)
     };
     if let Err(error) = start() {

@@ -250,7 +250,9 @@ pub(super) async fn watched(scheduler: Scheduler, mut stop: watch::Receiver<bool
         match (scheduler.with.incarnation)() {
             Some(number) => break format!("{}#{number}", scheduler.with.node),
             None if *stop.borrow() => return,
-            None => drop(within(Duration::from_millis(100), stop.changed()).await),
+            None => {
+                within(Duration::from_millis(100), stop.changed()).await;
+            }
         }
     };
     loop {

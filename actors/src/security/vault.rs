@@ -12,7 +12,8 @@ use http::header::WWW_AUTHENTICATE;
 use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use sdk::{
-    Admitted, Caller, ChannelInfo, Context, Error, ErrorKind, HttpHead, Request, Result, Security, Visit,
+    Admitted, Caller, ChannelInfo, Context, Error, ErrorKind, HttpHead, Origin, Request, Result, Security,
+    Visit,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -188,6 +189,7 @@ impl Check {
     async fn pick(&self, service: &Name, head: &HttpHead, visit: &Visit<'_>) -> Result<Picked> {
         let (name, engine) = (self.security.as_str().into(), visit.engine.clone());
         let ctx = Context::new(visit.cid, None, self.channel.clone(), visit.deadline, name, engine);
+        let ctx = ctx.with_origin(Origin::Within); // the engine asks, not the caller
         let request = Request::json(&question(&self.security, head))?;
         let answer = visit.engine.invoke(&ctx, service.as_str(), request).await?;
         if answer.body.is_empty() {

@@ -178,7 +178,8 @@ impl Call {
         let author = author
             .filter(|author| !author.is_empty())
             .unwrap_or_else(|| self.by.as_ref().map_or_else(|| "somebody".into(), |by| by.token.clone()));
-        let reason = self.query::<String>("reason")?.map(|reason| clean(&reason));
+        // Not every endpoint asks why.
+        let reason = self.query.iter().find(|(name, _)| name == "reason").map(|(_, reason)| clean(reason));
         Ok(Note { author, by: self.by.clone(), reason: reason.filter(|reason| !reason.is_empty()) })
     }
 }

@@ -136,7 +136,8 @@ async fn elsewhere(call: &Call, service: &str, node: Name) -> Result<Response, F
         Some(Outcome::Ok(value)) => value,
         Some(Outcome::Error(failure)) => {
             let kind = ErrorKind::deserialize(failure.kind.as_str().into_deserializer());
-            let kind = kind.unwrap_or_else(|_: serde::de::value::Error| ErrorKind::Upstream);
+            let kind: Result<_, serde::de::value::Error> = kind;
+            let kind = kind.unwrap_or(ErrorKind::Upstream);
             return Err(Error::new(kind, failure.message).into());
         }
         None => return Err(Error::unavailable(format!("{node} did not answer")).into()),

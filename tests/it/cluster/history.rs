@@ -213,7 +213,7 @@ async fn ask(request: RequestBuilder, place: &Place) -> Option<(u16, Value)> {
     Some((answer.status().as_u16(), answer.json().await.ok()?))
 }
 
-/// Each change replaces the channel of the path `/c` by one of another name, and the key of another channel.
+/// Each change replaces the channel of the path `/c` by one of another name, and the role of who opens another channel.
 fn bundle(change: u64) -> String {
     let headers = json!({"x-change": change.to_string()});
     let parity = change % 2;
@@ -221,12 +221,11 @@ fn bundle(change: u64) -> String {
         json!({"name": name, "type": "rest", "path": path, "service": "zeugma.ping", "security": security,
             "response_headers": headers})
     };
+    let mut locked = channel("locked".into(), "/locked", json!("key"));
+    locked["require"] = json!(["parity-0"]);
     json!({
-        "security": [{"name": "key", "type": "api-key", "key": format!("key-of-parity-{parity}")}],
-        "channels": [
-            channel(format!("c{parity}"), "/c", Value::Null),
-            channel("locked".into(), "/locked", json!("key")),
-        ],
+        "security": [{"name": "key", "type": "api-key", "key": "hush-hush", "roles": [format!("parity-{parity}")]}],
+        "channels": [channel(format!("c{parity}"), "/c", Value::Null), locked],
     })
     .to_string()
 }
@@ -253,20 +252,20 @@ async fn read(history: Arc<History>, n: usize) {
     }
 }
 
-/// Shows the key of even changes again and again: it never opens the channel of an odd one.
+/// Shows the key again and again: its role of odd changes never opens the channel, that of even ones always does.
 async fn knock(history: Arc<History>, n: usize) {
     let client = client(PATIENT);
     let (mut opened, mut shut) = (0, 0);
     while !history.is_done() {
         sleep(Duration::from_millis(3)).await;
         let Some(place) = history.place(n) else { continue };
-        let knock = client.get(format!("{}/locked", place.data)).header("x-api-key", "key-of-parity-0");
+        let knock = client.get(format!("{}/locked", place.data)).header("x-api-key", "hush-hush");
         match knock.send().await {
             Ok(answer) => {
                 let (status, change) = (answer.status().as_u16(), change_of(&answer));
                 match (status, change.map(|change| change % 2)) {
                     (200, Some(0)) => opened += 1,
-                    (401, Some(1) | None) => shut += 1,
+                    (403, Some(1) | None) => shut += 1,
                     _ => history.fails(n, &place, &format!("a mix: {status} of change {change:?}")),
                 }
             }

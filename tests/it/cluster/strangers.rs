@@ -96,7 +96,7 @@ async fn a_corrupt_object_is_one_fault_and_no_dead_node() {
     assert_eq!((cluster.get(new, "/good").await.0, cluster.get(new, "/bad").await.0), (200, 404));
     assert_eq!(cluster.get(old, "/bad").await.0, 200, "who has seen it keeps it");
     let status = new.good(&["status"]);
-    assert!(status.contains("n3: channel/bad cannot be read in the store"), "{status}");
+    assert!(status.contains("n3: channel/bad: cannot be read in the store"), "{status}");
     // To write it anew makes it whole, everywhere.
     let other = json!({"channels": [{"name": "bad", "type": "rest", "path": "/bad", "method": "GET",
         "service": "zeugma.ping"}]});

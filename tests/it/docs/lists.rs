@@ -82,6 +82,7 @@ async fn every_metric_is_on_the_page_and_every_one_on_the_page_is_there() {
     node.apply("connections: [{name: c, type: http, url: 'http://127.0.0.1:9/'}]").await;
     node.apply("jobs: [{name: j, type: interval, service: counts, every: 10ms}]").await;
     until("the job has fired", async || node.metrics().contains("zeugma_job_last_slot_seconds{")).await;
+    node.app().metrics.refused("forbidden");
     assert_eq!(node.get("/nothing/here").send().await.expect("an answer").status(), 404);
     node.app().metrics.dropped.with_label_values(&["data", "broken"]).inc();
     let rendered = node.metrics();

@@ -93,7 +93,7 @@ fn check(cluster: &Cluster, logs: &[String], count: usize) -> BTreeMap<String, u
             let cid = record["cid"].as_str().unwrap_or_default().to_owned();
             match outcome.as_str() {
                 "done" => {
-                    assert!(once.contains_key(&cid), "{name}: said to be done, and it never was: {record}")
+                    assert!(once.contains_key(&cid), "{name}: said to be done, and it never was: {record}");
                 }
                 "failed" => panic!("{name}: {record}"),
                 "skipped" | "lost" => assert!(!why.is_empty(), "{name}: without a reason: {record}"),

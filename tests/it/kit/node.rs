@@ -62,7 +62,7 @@ impl TestNode {
 
     /// Applies a bundle and waits until it is served.
     pub async fn try_apply(&self, bundle: &str) -> Result<Outcome, Refused> {
-        let drafts = config::bundle::parse(bundle, Some("test.yaml")).expect("the bundle is YAML");
+        let drafts = config::bundle::parse(bundle, Some("test.yaml"))?;
         let note = Note { author: "test".into(), reason: None, ..Note::default() };
         let options = Options { wait: Duration::from_secs(20), ..Options::default() };
         self.node.app.definitions.apply(drafts, options, note).await

@@ -34,6 +34,7 @@ async fn after_ten_wrong_ones_the_right_one_is_answered_just_the_same() {
     assert_eq!([wrong.0, wrong_key.0, wrong_in_group.0], [401; 3]);
     assert_eq!(status(basic("10.0.0.1", "hush")).await, 200, "which makes it a new start");
     assert_eq!(status(key("10.0.0.1", "key-1")).await, 200);
+    assert_eq!(status(group("10.0.0.1", "key-1")).await, 200);
     for _ in 0..FAILURES {
         assert_eq!(answer(basic("10.0.0.1", "wrong")).await, wrong);
         assert_eq!(answer(key("10.0.0.1", "wrong")).await, wrong_key);
@@ -86,6 +87,21 @@ async fn log_ins_for_a_token_are_counted_too() {
     }
     assert_eq!(answer(log_in("10.0.0.1", "web", "hush")).await, wrong);
     assert_eq!(status(log_in("10.0.0.2", "web", "hush")).await, 200);
+}
+
+#[tokio::test]
+async fn the_paths_of_older_clients_are_counted_too() {
+    let node = behind_a_proxy().await;
+    node.apply("security:\n- {name: pubapi, type: basic, username: pubapi, password: hush}\n").await;
+    let ask = |address: &str, password: &str| {
+        from(address, node.post("/zato/json/zato.ping")).basic_auth("pubapi", Some(password)).body("{}")
+    };
+    assert_eq!(status(ask("10.0.0.1", "hush")).await, 200);
+    for _ in 0..FAILURES {
+        assert_eq!(status(ask("10.0.0.1", "wrong")).await, 401);
+    }
+    assert_eq!(status(ask("10.0.0.1", "hush")).await, 401);
+    assert_eq!(status(ask("10.0.0.2", "hush")).await, 200);
 }
 
 #[tokio::test]

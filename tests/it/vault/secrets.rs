@@ -1,5 +1,7 @@
 //! Secrets of definitions that are kept in Vault, and those that services read there.
 
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use actors::supervisor::ActorState;
@@ -21,8 +23,14 @@ channels:
     )
 }
 
+/// Each time from another address: whoever is wrong too often from one is locked out.
 async fn status(node: &TestNode, key: &str) -> u16 {
-    node.get("/who").header("X-API-Key", key).send().await.expect("an answer").status().as_u16()
+    static ASKED: AtomicU8 = AtomicU8::new(1);
+    let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+    let client = reqwest::Client::builder().no_proxy().local_address(IpAddr::from([127, 0, 7, asked.max(1)]));
+    let client = client.timeout(Duration::from_secs(30)).build().expect("a client");
+    let request = client.get(format!("http://{}/who", node.data())).header("X-API-Key", key);
+    request.send().await.expect("an answer").status().as_u16()
 }
 
 fn fault(node: &TestNode, id: &str) -> Option<String> {
@@ -103,7 +111,7 @@ async fn a_changed_secret_is_taken_up_and_requests_under_way_end_well() {
     bao.put("app", json!({"key": "one"})).await;
     let node = TestNode::start().await;
     node.apply(&bundle(&bao.url(), "vault:v/secret/app#key")).await;
-    let inside = tokio::spawn(node.post("/slow").header("X-API-Key", "one").body("1500").send());
+    let inside = tokio::spawn(node.post("/slow").header("X-API-Key", "one").body("5000").send());
     until("one request is inside", async || {
         node.metrics().contains(r#"zeugma_in_flight{family="channel",name="slow"} 1"#)
     })

@@ -177,9 +177,12 @@ fn slot(at: Secs, local: Secs, mark: Mark) -> Slot {
     Slot { at: moment(at * 1_000_000), number: None, local, mark }
 }
 
+/// By the canonical expression, and whether both kinds of days must fit.
+type Known = HashMap<(String, bool), Weak<Cron>>;
+
 /// What computes an expression. It takes kilobytes, so all jobs that say the same share it.
 fn computed(expression: &Expression) -> Result<Arc<Cron>, String> {
-    static KNOWN: LazyLock<Mutex<HashMap<(String, bool), Weak<Cron>>>> = LazyLock::new(Mutex::default);
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
     let key = (expression.canonical.clone(), expression.both_days);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(cron) = known.get(&key).and_then(Weak::upgrade) {

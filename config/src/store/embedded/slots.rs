@@ -123,9 +123,9 @@ impl File {
             let tx = self.database().begin_write()?;
             let value = change(&mut Tx(&tx))?;
             if keep {
-                tx.commit()?
+                tx.commit()?;
             } else {
-                tx.abort()?
+                tx.abort()?;
             }
             Ok(value)
         };
@@ -324,8 +324,8 @@ impl Slots for Embedded {
     async fn forget(&self, bucket: u16, names: &[Name]) -> Result<(), StoreError> {
         let names: Vec<Name> = names.iter().filter(|name| bucket_of(name) == bucket).cloned().collect();
         let forget = move |inner: &Inner, tx: &mut Tx<'_>| {
-            let gone = names.iter().filter(|name| inner.plan(name).is_none());
-            gone.map(|name| tx.remove(name).map(drop)).collect()
+            let mut gone = names.iter().filter(|name| inner.plan(name).is_none());
+            gone.try_for_each(|name| tx.remove(name).map(drop))
         };
         self.change(forget).await
     }

@@ -42,7 +42,7 @@ impl Store for InFolder {
     fn describe(&self) -> String {
         self.store.describe()
     }
-    fn journal(&self) -> Arc<dyn crate::journal::Journal> {
+    fn journal(&self) -> Arc<dyn Journal> {
         self.store.journal()
     }
 
