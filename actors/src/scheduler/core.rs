@@ -74,7 +74,6 @@ pub struct Core {
     free: Vec<usize>,
     names: HashMap<Name, usize>,
     heap: BinaryHeap<Reverse<(Micros, usize, u32)>>,
-    nodes: Vec<Name>,
     buckets: Vec<Bucket>,
     next_number: Number,
     outbox: VecDeque<Claim>,
@@ -101,8 +100,7 @@ impl Core {
         capacity: usize,
         cid: impl FnMut() -> String + Send + 'static,
     ) -> Self {
-        Self {
-            nodes: vec![node.clone()],
+        let mut core = Self {
             node,
             owner,
             capacity,
@@ -124,7 +122,10 @@ impl Core {
             renewing: false,
             stopping: false,
             cid: Box::new(cid),
-        }
+        };
+        let alone = [core.node.clone()];
+        core.see_nodes(&alone);
+        core
     }
 
     /// Takes notice of an event and says what is to be done now.
@@ -137,7 +138,7 @@ impl Core {
                 put.into_iter().for_each(|job| self.put_job(job, at));
             }
             Event::Nodes(nodes) => {
-                self.nodes = nodes;
+                self.see_nodes(&nodes);
                 self.chores_at = at.steady;
             }
             Event::Changed => {

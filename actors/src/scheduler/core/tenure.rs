@@ -33,6 +33,8 @@ const LIST: (Micros, Micros) = (10_000_000, 300_000_000);
 #[derive(Default)]
 pub(super) struct Bucket {
     pub(super) jobs: Vec<usize>,
+    /// Whether this node is the one that is to hold it, of those that are there.
+    mine: bool,
     /// Those whose state is to be asked for.
     pub(super) unloaded: Vec<usize>,
     /// Jobs that are gone, and since when.
@@ -102,7 +104,14 @@ pub fn proposed(bucket: u16, nodes: &[Name]) -> Option<&Name> {
 
 impl Core {
     pub(super) fn proposed_here(&self, bucket: u16) -> bool {
-        proposed(bucket, &self.nodes) == Some(&self.node)
+        self.buckets[usize::from(bucket)].mine
+    }
+
+    /// Takes notice of the nodes that are there.
+    pub(super) fn see_nodes(&mut self, nodes: &[Name]) {
+        for (here, bucket) in self.buckets.iter_mut().zip(0_u16..) {
+            here.mine = proposed(bucket, nodes) == Some(&self.node);
+        }
     }
 
     /// Looks after leases, and all that was not answered.
