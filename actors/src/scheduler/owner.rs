@@ -293,13 +293,17 @@ async fn on_a_thread(life: impl Future<Output = ()> + Send + 'static) -> bool {
     let (alive, gone) = tokio::sync::oneshot::channel::<()>();
     let runtime = tokio::runtime::Handle::current();
     let run = move || {
-        runtime.block_on(async {
+        let ended = runtime.block_on(async move {
             tokio::select! {
                 biased;
-                _ = gone => {}
-                () = life => drop(tell.send(())), // whoever waited may have gone
+                _ = gone => false,
+                () = life => true,
             }
         });
+        // Not before nothing of it is left: a store that it held is free for the next node.
+        if ended && tell.send(()).is_err() {
+            tracing::debug!("nobody waits for the scheduler's loop any more");
+        }
     };
     if let Err(error) = std::thread::Builder::new().name("scheduler".into()).spawn(run) {
         tracing::error!(%error, "there is no thread for the scheduler's loop");
