@@ -265,6 +265,7 @@ pub(super) async fn watched(scheduler: Scheduler, mut stop: watch::Receiver<bool
             tokio::select! {
                 ended = &mut life => {
                     if ended {
+                        drop(scheduler); // and with it the store, before `stop` says that this has ended
                         return;
                     }
                     tracing::error!("the scheduler's loop has failed; it begins anew");
