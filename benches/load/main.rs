@@ -52,6 +52,8 @@ impl Server {
         let address = line.trim().to_owned();
         let begun = std::time::Instant::now();
         while std::net::TcpStream::connect(&address).is_err() {
+            let ended = child.try_wait().expect("asked");
+            assert!(ended.is_none(), "{variant} ended before it answered: {ended:?}");
             assert!(begun.elapsed() < Duration::from_secs(60), "{variant} does not answer");
             std::thread::sleep(Duration::from_millis(50));
         }
