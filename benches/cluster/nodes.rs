@@ -14,6 +14,14 @@ use super::wire;
 /// A process that ends with this value.
 pub struct Process(Child);
 
+impl Process {
+    /// This one.
+    #[allow(dead_code, reason = "not every harness has servers of its own")]
+    pub fn of(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // It is only to be gone.
