@@ -57,9 +57,11 @@ pub(crate) fn begin(snapshot: Arc<Snapshot>, caller: &Context, mut work: Backgro
     }
     let around = snapshot.around.clone();
     let number = u32::try_from(work.calls.len()).unwrap_or(u32::MAX);
-    let permit = around.background.clone().try_acquire_many_owned(number).map_err(|_| {
-        Error::new(ErrorKind::TooMany, "too many services are running in the background")
-    })?;
+    let permit = around
+        .background
+        .clone()
+        .try_acquire_many_owned(number)
+        .map_err(|_| Error::new(ErrorKind::TooMany, "too many services are running in the background"))?;
     let cid = work.cid.unwrap_or_else(Cid::new);
     work.cid = Some(cid);
     let asked = Asked {
@@ -115,7 +117,8 @@ async fn several(
     for (target, request) in calls {
         let (done, ends) = oneshot::channel();
         waiting.push(ends);
-        let (asked, work, snapshot, permit) = (asked.clone(), work.clone(), snapshot.clone(), permit.split(1));
+        let (asked, work, snapshot, permit) =
+            (asked.clone(), work.clone(), snapshot.clone(), permit.split(1));
         let tasks = snapshot.around.tasks.clone();
         tasks.spawn("invoke-async", async move {
             let outcome = one(snapshot, &asked, cid, &work, target, request).await;

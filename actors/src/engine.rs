@@ -13,7 +13,10 @@ use sdk::cache::Caching;
 use sdk::call::Call;
 use sdk::engine::Engine;
 use sdk::lock::Locking;
-use sdk::{Background, ChannelInfo, Cid, Context, Error, Issuer, Origin, Request, Response, Result, Security, Service};
+use sdk::{
+    Background, ChannelInfo, Cid, Context, Error, Issuer, Origin, Request, Response, Result, Security,
+    Service,
+};
 use tokio::time::Instant;
 
 use crate::admission::permitted;

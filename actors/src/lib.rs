@@ -7,8 +7,8 @@ extern crate sdk as zeugma;
 
 pub mod admission;
 pub mod authority;
-pub mod backoff;
 mod background;
+pub mod backoff;
 mod cache;
 pub mod channel;
 pub mod check;

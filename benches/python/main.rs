@@ -178,7 +178,8 @@ fn used(pid: u64) -> (f64, f64) {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it runs");
     let of = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
-        line.split_whitespace().next().and_then(|number| number.parse::<f64>().ok()).expect("a number") / 1024.0
+        line.split_whitespace().next().and_then(|number| number.parse::<f64>().ok()).expect("a number")
+            / 1024.0
     };
     (of("Pss:"), of("Rss:"))
 }

@@ -210,7 +210,7 @@ class Attributes(WithZygote):
         declared = self.w.declared['patterns']
         self.assertEqual(declared['invokes'], ['a', 'b', 'done', 'each', 'metadata'])
         self.assertIs(declared['dynamic_invokes'], False)
-        self.assertEqual(self.w.declared['calls']['invokes'], ['7', 'a', 'b', 'c', 'metadata'])
+        self.assertEqual(self.w.declared['calls']['invokes'], ['a', 'b', 'c', 'metadata'])
 
     def test_retries_in_the_background(self):
         *wrong, cid, answer = self.w.result('fallback')

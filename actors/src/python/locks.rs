@@ -26,7 +26,8 @@ struct Said {
 /// # Errors
 /// If it is not understood, or the store is away.
 pub(super) async fn ask(process: &Process, ctx: &Context, name: &str, call: &Call) -> Result<Answer> {
-    let wrong = |error: serde_json::Error| Error::invalid(format!("lock {name:?} is not understood: {error}"));
+    let wrong =
+        |error: serde_json::Error| Error::invalid(format!("lock {name:?} is not understood: {error}"));
     let said: Said = serde_json::from_value(Value::Object(call.kw.clone())).map_err(wrong)?;
     let seconds = |what: &str, seconds: f64| {
         let wrong = |_| Error::invalid(format!("lock {name:?}: {what} is to be a number of seconds"));

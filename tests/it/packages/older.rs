@@ -38,9 +38,7 @@ async fn older_services_are_deployed_unchanged_under_load_and_work_on_every_node
     let said = node.good(&["deploy", old.to_str().expect("text")]);
     assert!(said.contains("on 3/3 nodes"), "{said}");
     let raw = |name: &str| json!({"name": name, "type": "rest", "path": format!("/{name}"), "service": name});
-    let json = |name: &str, service: &str| {
-        json!({"name": name, "type": "rest", "path": format!("/{name}"), "service": service, "data_format": "json"})
-    };
+    let json = |name: &str, service: &str| json!({"name": name, "type": "rest", "path": format!("/{name}"), "service": service, "data_format": "json"});
     node.apply(&json!({"channels": [
         raw("ftp-handler"), raw("billing-handler"), json("job-manager", "job-manager"),
         json("update-customer", "update-customer"), json("cases", "my-api.customer-cases.get-customer-cases"),
@@ -79,7 +77,9 @@ async fn older_services_are_deployed_unchanged_under_load_and_work_on_every_node
     }
 
     // The job that a service makes fires another one.
-    let job = hello("x").replace("'hello'", "'my.service'").replace("self.response.payload = 'x'", "self.cache.set('fired', True)")
+    let job = hello("x")
+        .replace("'hello'", "'my.service'")
+        .replace("self.response.payload = 'x'", "self.cache.set('fired', True)")
         + "\n\nclass Fired(Service):\n    name = 'fired'\n\n    def handle(self):\n        self.response.payload = str(self.cache.get('fired'))\n";
     node.write("job.py", &job);
     node.good(&["deploy", "job.py"]);

@@ -67,7 +67,10 @@ async fn services_read_and_write_secrets_and_never_see_the_token() {
     assert_eq!(node.curl("/json-secrets").send().ok().json(), expected);
     let older = node.curl("/json-older").send().ok().json();
     assert_eq!(older[0]["word"], "x");
-    assert_eq!(older.as_array().expect("a list")[1..], [json!(["older"]), json!(null), json!(null), json!(null), json!(true)]);
+    assert_eq!(
+        older.as_array().expect("a list")[1..],
+        [json!(["older"]), json!(null), json!(null), json!(null), json!(true)]
+    );
     assert_eq!(node.curl("/json-coroutine").send().ok().json(), json!(["Gehe1mnis", null]));
 
     let refused = node.curl("/json-refused").send();
