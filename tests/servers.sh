@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="python curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi tokens openbao slapd"
+ALL="python pyodide curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi tokens openbao slapd"
 # Only installed when asked for.
 MORE="frameworks"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -79,6 +79,19 @@ python() {
     /usr/bin/python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 9))' 2>/dev/null && return
     apt_update
     as_root apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
+}
+
+# A Python that is newer than those of most systems, for the tests that need no processes. It runs in Node.js: where there is
+# none, these tests are left out.
+pyodide() {
+    [ -f "$SERVERS/pyodide/node_modules/pyodide/pyodide.mjs" ] || {
+        command -v npm >/dev/null || {
+            say "there is no npm, and so no Pyodide"
+            return 0
+        }
+        mkdir -p "$SERVERS/pyodide"
+        npm install --prefix "$SERVERS/pyodide" --no-audit --no-fund --loglevel error 'pyodide@^314.0.7' >/dev/null
+    }
 }
 
 # What services in Python are compared with by `cargo bench --bench load`; no test needs it.
