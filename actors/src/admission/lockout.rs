@@ -152,6 +152,11 @@ impl Lockout {
     /// They were wrong.
     pub fn wrong(&self, attempt: &Attempt<'_>) {
         self.wrong_at.store(self.begun.elapsed().as_secs() + 1, Ordering::Relaxed);
+        // What was right is not any more: it must not go on to lock out those who know what is.
+        let (slot, now) = self.slot(attempt);
+        if is_lately(slot.load(Ordering::Relaxed), now) {
+            slot.store(0, Ordering::Relaxed);
+        }
         self.count(who(attempt.security, Some(attempt.address)), FAILURES);
         self.count(who(attempt.security, None), FAILURES_OF_ALL);
     }
@@ -279,6 +284,10 @@ mod tests {
         assert!(lockout.locks(&shows(&lockout, "clerk", 2, "hush")), "the right one at another address");
         lockout.right(&shows(&lockout, "other", 2, "hush"));
         assert!(lockout.locks(&shows(&lockout, "clerk", 2, "hush")), "what was right at another definition");
+        lockout.wrong(&right);
+        assert!(lockout.locks(&right), "it was right, until the password was changed");
+        lockout.right(&right);
+        assert!(!lockout.locks(&right));
         tokio::time::advance(TRUSTED + LONGEST).await;
         fail(&lockout, 1, FAILURES);
         assert!(lockout.locks(&right), "that was long ago");

@@ -32,7 +32,7 @@ async fn after_ten_wrong_ones_the_right_one_is_answered_just_the_same() {
     let wrong_key = answer(key("10.0.0.1", "wrong")).await;
     let wrong_in_group = answer(group("10.0.0.1", "wrong")).await;
     assert_eq!([wrong.0, wrong_key.0, wrong_in_group.0], [401; 3]);
-    for _ in 0..FAILURES {
+    for _ in 1..FAILURES {
         assert_eq!(answer(basic("10.0.0.1", "wrong")).await, wrong);
         assert_eq!(answer(key("10.0.0.1", "wrong")).await, wrong_key);
         assert_eq!(answer(group("10.0.0.1", "wrong")).await, wrong_in_group);
@@ -110,9 +110,9 @@ async fn log_ins_for_a_token_are_counted_too() {
         "those were not guesses of this password"
     );
     for _ in 0..FAILURES {
-        assert_eq!(answer(log_in("10.0.0.1", "web", "wrong")).await, wrong);
+        assert_eq!(answer(log_in("10.0.0.3", "web", "wrong")).await, wrong);
     }
-    assert_eq!(answer(log_in("10.0.0.1", "web", "hush")).await, wrong);
+    assert_eq!(answer(log_in("10.0.0.3", "web", "hush")).await, wrong);
     assert_eq!(status(log_in("10.0.0.2", "web", "hush")).await, 200);
 }
 
@@ -123,7 +123,7 @@ async fn the_paths_of_older_clients_are_counted_too() {
     let ask = |address: &str, password: &str| {
         from(address, node.post("/zato/json/zato.ping")).basic_auth("pubapi", Some(password)).body("{}")
     };
-    assert_eq!(status(ask("10.0.0.1", "hush")).await, 200);
+    assert_eq!(status(ask("10.0.0.2", "hush")).await, 200);
     for _ in 0..FAILURES {
         assert_eq!(status(ask("10.0.0.1", "wrong")).await, 401);
     }

@@ -102,7 +102,9 @@ channels:
     let node = TestNode::start().await;
     node.apply(&bundle(", namespace: team")).await;
     let with_key = || node.get("/key").header("X-API-Key", "of the team").send();
-    assert_eq!(with_key().await.expect("an answer").status(), 200);
+    let answer = with_key().await.expect("an answer");
+    let status = answer.status();
+    assert_eq!(status, 200, "{}", answer.text().await.expect("text"));
     assert_eq!(who(&node, &clerk).await, Ok("clerk".into()));
     // A token of that namespace is one of its people too.
     let made = bao.root(Method::POST, "team/auth/token/create", json!({"meta": {"username": "bob"}})).await;

@@ -17,7 +17,7 @@ use vaultrs::api::kv2::requests::ReadSecretRequest;
 
 use super::own_token::OwnToken;
 use super::requests::Any;
-use super::wire::{Answer, Wire};
+use super::wire::{Answer, HEALTH, Wire};
 use crate::references::{Fetched, Secrets};
 
 /// How long it is believed which engine is mounted where.
@@ -210,7 +210,7 @@ impl VaultClient for Kv {
 
     async fn ping(&self, deadline: Instant) -> Result<()> {
         let query = Some("standbyok=true&perfstandbyok=true".to_owned());
-        let request = Any { query, ..Any::get("sys/health") };
+        let request = Any { query, ..Any::get(HEALTH) };
         match self.wire.send_now(None, &request, deadline).await? {
             Ok(_) => Ok(()),
             Err(refused) => Err(refused.error(self.wire.id())),

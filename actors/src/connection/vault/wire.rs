@@ -24,6 +24,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+/// Where a server says how it is.
+pub(super) const HEALTH: &str = "sys/health";
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
@@ -155,7 +157,7 @@ impl Wire {
         // A little less than the call as a whole has, so that it is known here whose time was over.
         let own = self.timeout.mul_f64(0.98);
         let limit = own.min(deadline.saturating_duration_since(begun));
-        let sending = self.http.request(method, url).headers(self.headers(token)?).body(body).timeout(limit);
+        let sending = self.http.request(method, url).headers(self.headers(&request.path(), token)?).body(body).timeout(limit);
         let outcome = async {
             let mut response = sending.send().await?;
             let mut whole = BytesMut::new();
@@ -228,10 +230,12 @@ impl Wire {
         Ok(url)
     }
 
-    fn headers(&self, token: Option<&str>) -> Result<HeaderMap> {
+    fn headers(&self, path: &str, token: Option<&str>) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST, HeaderValue::from_static("true"));
-        headers.extend(self.namespace.clone().map(|name| (NAMESPACE, name)));
+        // How the server is, it does not say within a namespace.
+        let namespace = self.namespace.clone().filter(|_| path != HEALTH);
+        headers.extend(namespace.map(|name| (NAMESPACE, name)));
         if let Some(token) = token {
             let value = HeaderValue::from_str(token);
             let mut value = value.map_err(|_| Error::invalid("this cannot be a token of Vault"))?;
