@@ -96,8 +96,8 @@ pyodide() {
 
 # What services in Python are compared with by `cargo bench --bench load`; no test needs it.
 frameworks() {
-    "$SERVERS/frameworks/bin/python" -c 'import fastapi, uvicorn, uvloop, httptools, flask, gevent, gunicorn' 2>/dev/null ||
-        pip_install frameworks fastapi 'uvicorn[standard]' flask gunicorn gevent
+    "$SERVERS/frameworks/bin/python" -c 'import fastapi, uvicorn, uvloop, httptools, flask, gunicorn.workers.ggevent' 2>/dev/null ||
+        pip_install frameworks fastapi 'uvicorn[standard]' flask gunicorn gevent packaging # which gunicorn needs for gevent and does not ask for
 }
 
 # A client is no server that could be in somebody's way: it is installed as usual.

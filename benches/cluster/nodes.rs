@@ -14,6 +14,14 @@ use super::wire;
 /// A process that ends with this value.
 pub struct Process(Child);
 
+impl Process {
+    /// This one.
+    #[allow(dead_code, reason = "not every harness has servers of its own")]
+    pub fn of(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // It is only to be gone.
@@ -25,10 +33,16 @@ impl Drop for Process {
 /// Redis, writing to disk as one that holds the truth does.
 pub struct Redis {
     pub port: u16,
-    _process: Process,
+    process: Process,
 }
 
 impl Redis {
+    /// The number of its process.
+    #[allow(dead_code, reason = "not every harness looks at the process")]
+    pub fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
     #[allow(clippy::disallowed_methods)] // no setting of the engine; real time
     pub fn start(folder: &Path) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -57,7 +71,7 @@ impl Redis {
             assert!(begun.elapsed() < Duration::from_secs(20), "Redis does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { port, _process: process }
+        Self { port, process }
     }
 }
 

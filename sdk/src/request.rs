@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -44,10 +45,24 @@ impl HttpHead {
         percent_decode_str(self.uri.path()).decode_utf8_lossy().into_owned()
     }
 
+    /// The token in the one `Authorization` header, if its scheme is `Bearer`.
+    pub fn bearer(&self) -> Option<&str> {
+        bearer(&self.headers)
+    }
+
     /// A header's text, if it is there and is text.
     pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+}
+
+/// The token in the one `Authorization` header, if its scheme is `Bearer` (RFC 6750). With two such headers there is none:
+/// nobody knows which of them others have looked at.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?.to_str().ok()?, values.next()) else { return None };
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 /// What a service is called with.
