@@ -167,10 +167,7 @@ async fn one(
             _ => break outcome,
         }
         let pause = work.retry.map_or(Duration::ZERO, |(_, pause)| pause);
-        match put_off(snapshot.clone(), pause, cid).await {
-            Some(next) => snapshot = next,
-            None => break outcome,
-        }
+        snapshot = put_off(snapshot, pause, cid).await?;
     };
     if let Err(error) = &outcome {
         let by = asked.cid;

@@ -228,7 +228,7 @@ class WithZygote(unittest.TestCase):
         cls.zygote = Zygote()
         cls.addClassCleanup(cls.zygote.close)
 
-    def worker(self, files=None, folder=None, loaded=True, sio=None, **fork):
+    def worker(self, files=None, folder=None, loaded=True, types_by_name=None, **fork):
         """A worker that has loaded these files (name: text), or those of a folder."""
         if files is not None:
             folder = tempfile.mkdtemp(prefix='zeugma-test-')
@@ -240,7 +240,7 @@ class WithZygote(unittest.TestCase):
                     file.write(text)
         worker = self.zygote.fork(**fork)
         self.addCleanup(worker.close)
-        said = worker.load(folder, None if files is None else list(files), **({'sio': sio} if sio else {}))
+        said = worker.load(folder, None if files is None else list(files), types_by_name=types_by_name)
         if loaded:
             self.assertNotIn('error', said, said.get('error', {}).get('traceback'))
         else:

@@ -7,6 +7,7 @@ mod environment;
 mod interpreters;
 mod limits;
 mod locks;
+mod page;
 mod secrets;
 
 use std::process::Command;

@@ -49,6 +49,14 @@ struct Order {
 /// # Errors
 /// What the service answers; not found; if it is not understood.
 pub(super) async fn ask(ctx: &Context, name: &str, call: &Call, body: Bytes) -> Result<Answer> {
+    if call.op == "invoke" {
+        let form = call.kw.get("payload").and_then(Value::as_str).unwrap_or_default();
+        let request = Request::new(body).saying(Said { form: Some(form_named(form)), ..Said::default() });
+        let answer = NESTED.scope((), ctx.invoke(name, request)).await?;
+        let form = form_of(&answer);
+        let form = if form == "raw" { "bytes" } else { form };
+        return Ok((json!({ "status": answer.status.as_u16(), "payload": form }), answer.body));
+    }
     let wrong = |error: serde_json::Error| {
         Error::invalid(format!("{} of service {name:?} is not understood: {error}", call.op))
     };
@@ -63,12 +71,6 @@ pub(super) async fn ask(ctx: &Context, name: &str, call: &Call, body: Bytes) -> 
         })
     };
     let work = match call.op.as_str() {
-        "invoke" => {
-            let answer = NESTED.scope((), ctx.invoke(name, request(&order.payload, body))).await?;
-            let form = form_of(&answer);
-            let form = if form == "raw" { "bytes" } else { form };
-            return Ok((json!({ "status": answer.status.as_u16(), "payload": form }), answer.body));
-        }
         "unknown" => {
             let unknown: Vec<_> = order.names.into_iter().filter(|name| !ctx.has_service(name)).collect();
             return said(unknown.into());

@@ -199,7 +199,7 @@ async fn a_call_can_be_put_off_and_is_then_made_of_the_version_of_then() {
     assert!(late["waited"].as_f64() >= Some(0.4), "{late}");
     assert_eq!((&late["cid"], &late["version"]), (&json!("ab".repeat(12)), &json!(1)));
 
-    begin(&node, "/json-later?s=4");
+    begin(&node, "/json-later?s=8");
     node.write("work.py", &WORK.replace("'version': 1", "'version': 2"));
     node.good(&["deploy", "work.py"]);
     eventually(SOON, "the new version was called", async || {
