@@ -162,7 +162,8 @@ impl Slots for Memory {
     }
 
     async fn begin(&self, name: &Name, record: &Record) -> Result<(), StoreError> {
-        sure(self.kept().set_under_way(name, record.at(), Some(record)));
+        let (mut kept, now) = (self.kept(), self.time());
+        sure(ledger::begin(&mut *kept, name, record, now));
         Ok(())
     }
 

@@ -109,7 +109,8 @@ async fn the_client_of_the_older_platform_manages_jobs_by_each_of_its_ways() {
         assert_eq!(job["is_active"], json!(false), "{by}");
         client.good(by, "delete", json!({"id": id}));
         let jobs = client.good(by, "get-list", json!({"cluster_id": 1}));
-        assert_eq!(jobs.as_array().map(Vec::len), Some(0), "{by}: {jobs}");
+        // One of its ways makes nothing of a list that is empty.
+        assert!(jobs.as_array().map_or(by == "sio", Vec::is_empty), "{by}: {jobs}");
     }
     // What it sends if nothing is said: an empty text, and null.
     let jobs = client.ask(&json!({"by": "invoker", "service": "zato.scheduler.job.get-list"}));

@@ -21,16 +21,14 @@ pub(crate) struct Redis {
     /// Its port; the same after a restart.
     pub(crate) port: u16,
     folder: TempDir,
-    /// By how much its clock is ahead.
-    ahead: Option<&'static str>,
 }
 
 impl Redis {
-    async fn start(ahead: Option<&'static str>) -> Self {
+    async fn start() -> Self {
         for _ in 0..5 {
             let (port, folder) = (free_port(), TempDir::new().expect("a folder"));
-            let process = Self::launch(port, folder.path(), ahead);
-            let mut redis = Self { process, port, folder, ahead };
+            let process = Self::launch(port, folder.path());
+            let mut redis = Self { process, port, folder };
             if redis.answers().await {
                 return redis;
             }
@@ -38,16 +36,12 @@ impl Redis {
         panic!("no Redis starts");
     }
 
-    fn launch(port: u16, folder: &Path, ahead: Option<&str>) -> Process {
+    fn launch(port: u16, folder: &Path) -> Process {
         let mut command = Command::new(installed("redis", "usr/bin/redis-server"));
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
         // What it has confirmed survives a crash, and a copy of it is as it was written.
         command.args(["--appendonly", "yes", "--appendfsync", "always", "--rdbcompression", "no"]);
         command.arg("--dir").arg(folder);
-        if let Some(span) = ahead {
-            command.env("LD_PRELOAD", installed("faketime", "libfaketime.so.1"));
-            command.env("FAKETIME", format!("+{span}")).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        }
         Process::start(&mut command, &folder.join("redis.log"))
     }
 
@@ -93,7 +87,7 @@ impl Redis {
 
     /// Starts it again, at the same port and with the same files.
     pub(crate) async fn restart(&mut self) {
-        self.process = Self::launch(self.port, self.folder.path(), self.ahead);
+        self.process = Self::launch(self.port, self.folder.path());
         assert!(self.answers().await, "Redis does not start again: {}", self.process.said());
     }
 
@@ -116,28 +110,19 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts one of so many nodes, and waits until each knows of all.
     pub(crate) async fn of(nodes: usize) -> Self {
-        let mut cluster = Self::with(Redis::start(None).await);
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build();
+        let mut cluster = Self {
+            redis: Redis::start().await,
+            nodes: BTreeMap::new(),
+            down: BTreeMap::new(),
+            shared: TempDir::new().expect("a folder"),
+            client: client.expect("a client"),
+        };
         for n in 1..=nodes {
             cluster.add(n, &[], &[]);
         }
         cluster.complete().await;
         cluster
-    }
-
-    /// One of no node yet, whose Redis has a clock that is ahead, by `1h` for example.
-    pub(crate) async fn whose_redis_is_ahead(span: &'static str) -> Self {
-        Self::with(Redis::start(Some(span)).await)
-    }
-
-    fn with(redis: Redis) -> Self {
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build();
-        Self {
-            redis,
-            nodes: BTreeMap::new(),
-            down: BTreeMap::new(),
-            shared: TempDir::new().expect("a folder"),
-            client: client.expect("a client"),
-        }
     }
 
     /// Starts one more node, with these arguments and variables too.
