@@ -76,6 +76,9 @@ pub struct Switched {
     pub job: JobView,
     /// Whether anything is different from before.
     pub changed: bool,
+    /// Whether the history of definitions tells of it.
+    #[serde(skip)]
+    pub in_history: bool,
 }
 
 impl Jobs {
@@ -166,15 +169,16 @@ impl Jobs {
     /// If it is not there; if the store does not answer.
     pub async fn switch(&self, name: &Name, on: bool, options: Options, note: Note) -> Result<Switched> {
         let before = self.show(name).await?;
-        if before.enabled != on {
+        let in_history = before.enabled != on;
+        if in_history {
             let draft = draft_of(name, &before.definition, on);
             self.definitions.apply(vec![draft], options, note).await?;
         } else if on && !before.active {
             self.scheduler.slots().activate(name).await.map_err(unavailable)?;
         } else {
-            return Ok(Switched { job: before, changed: false });
+            return Ok(Switched { job: before, changed: false, in_history });
         }
-        Ok(Switched { job: self.show(name).await?, changed: true })
+        Ok(Switched { job: self.show(name).await?, changed: true, in_history })
     }
 
     /// Makes one job of another: the definition that is there under `from` becomes `draft`, whose name may be another.

@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="python curl vsftpd proftpd pyftpdlib nginx redis faketime valkey promtool openapi tokens zatoclient openbao slapd"
+ALL="python pyodide curl vsftpd proftpd pyftpdlib nginx redis faketime valkey promtool openapi tokens zatoclient openbao slapd"
 # Only installed when asked for.
 MORE="frameworks"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -81,10 +81,23 @@ python() {
     as_root apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
 }
 
+# A Python that is newer than those of most systems, for the tests that need no processes. It runs in Node.js: where there is
+# none, these tests are left out.
+pyodide() {
+    [ -f "$SERVERS/pyodide/node_modules/pyodide/pyodide.mjs" ] || {
+        command -v npm >/dev/null || {
+            say "there is no npm, and so no Pyodide"
+            return 0
+        }
+        mkdir -p "$SERVERS/pyodide"
+        npm install --prefix "$SERVERS/pyodide" --no-audit --no-fund --loglevel error 'pyodide@^314.0.7' >/dev/null
+    }
+}
+
 # What services in Python are compared with by `cargo bench --bench load`; no test needs it.
 frameworks() {
-    "$SERVERS/frameworks/bin/python" -c 'import fastapi, uvicorn, uvloop, httptools, flask, gevent, gunicorn' 2>/dev/null ||
-        pip_install frameworks fastapi 'uvicorn[standard]' flask gunicorn gevent
+    "$SERVERS/frameworks/bin/python" -c 'import fastapi, uvicorn, uvloop, httptools, flask, gunicorn.workers.ggevent' 2>/dev/null ||
+        pip_install frameworks fastapi 'uvicorn[standard]' flask gunicorn gevent packaging # which gunicorn needs for gevent and does not ask for
 }
 
 # A client is no server that could be in somebody's way: it is installed as usual.

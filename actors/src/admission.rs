@@ -3,6 +3,7 @@
 mod bucket;
 mod limiter;
 pub mod lockout;
+pub mod metered;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,35 +21,52 @@ use crate::kind::Start;
 /// How often callers may call.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Rate {
+pub struct Rate<W: Whose = By> {
     /// How many requests within `per`. They may come all at once: the budget fills up again evenly.
     pub limit: u32,
     /// The time for that many, such as `1s`, `1m` or `1h`.
     pub per: Span,
-    /// Who has a budget of their own: each `address`, each `caller`, or the `channel` as a whole.
+    /// Who has a budget of their own: each `address` (of IPv6, the first 64 bits), each `caller` (where nobody is known,
+    /// each address), or all together.
     #[serde(default)]
-    pub by: By,
+    pub by: W,
     /// Ask the store about each request, so that not one is too many on any number of nodes. Each request then waits for
     /// a round trip. Left out: each node counts by itself and tells the others within milliseconds; no request waits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exact: bool,
 }
 
-impl Rate {
+/// Who has a budget of their own, in the words of a family of definitions.
+pub trait Whose: Copy + Default + Serialize + Send + Sync + 'static {
+    /// The word for it.
+    fn word(self) -> &'static str;
+}
+
+impl<W: Whose> Rate<W> {
+    /// What the types alone do not show.
+    pub fn check(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if self.limit == 0 {
+            faults.push(
+                Fault::new("rate.limit", "no request would ever be let in")
+                    .hint("to keep everybody out, use enabled: false"),
+            );
+        }
+        if self.per.get().is_zero() {
+            faults.push(Fault::new("rate.per", "no time is too short a time").hint("such as 1s or 1m"));
+        }
+        faults
+    }
+
     /// What callers are told about it: a quota `q` within a window of `w` seconds.
     fn policy(&self) -> HeaderValue {
-        let by = match self.by {
-            By::Address => "address",
-            By::Caller => "caller",
-            By::Channel => "channel",
-        };
         let window = self.per.get().as_secs().max(1);
-        let text = format!("\"{by}\";q={};w={window}", self.limit);
+        let text = format!("\"{}\";q={};w={window}", self.by.word(), self.limit);
         HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("?"))
     }
 }
 
-/// Who has a budget of their own.
+/// Who has a budget of their own on a channel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
@@ -59,6 +77,16 @@ pub enum By {
     Caller,
     /// All together.
     Channel,
+}
+
+impl Whose for By {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Caller => "caller",
+            Self::Channel => "channel",
+        }
+    }
 }
 
 /// What parameters say about who may come in.
@@ -88,17 +116,7 @@ impl Wanted<'_> {
                 Fault::new("allow_from", format!("{text:?} is no network")).hint("such as 10.0.0.0/8 or ::1"),
             );
         }
-        if let Some(rate) = self.rate {
-            if rate.limit == 0 {
-                faults.push(
-                    Fault::new("rate.limit", "no request would ever be let in")
-                        .hint("to keep everybody out, use enabled: false"),
-                );
-            }
-            if rate.per.get().is_zero() {
-                faults.push(Fault::new("rate.per", "no time is too short a time").hint("such as 1s or 1m"));
-            }
-        }
+        faults.extend(self.rate.into_iter().flat_map(Rate::check));
         faults
     }
 
@@ -133,7 +151,7 @@ impl Admission {
             return Err(Error::new(ErrorKind::Forbidden, "this channel does not answer your address"));
         }
         match &self.rate {
-            Some((By::Address, limiter)) => limiter.take(&home(address).to_string()).await,
+            Some((By::Address, limiter)) => limiter.take(&of_address(address)).await,
             Some((By::Channel, limiter)) => limiter.take("").await,
             Some((By::Caller, _)) | None => Ok(()),
         }
@@ -146,8 +164,8 @@ impl Admission {
     pub async fn of(&self, caller: Option<&Caller>, address: IpAddr) -> Result<()> {
         if let Some((By::Caller, limiter)) = &self.rate {
             match caller {
-                Some(caller) => limiter.take(&format!("{}/{}", caller.security(), caller.name())).await?,
-                None => limiter.take(&home(address.to_canonical()).to_string()).await?,
+                Some(caller) => limiter.take(&of_caller(caller)).await?,
+                None => limiter.take(&of_address(address)).await?,
             }
         }
         permitted(caller, &self.roles)
@@ -165,6 +183,16 @@ pub fn permitted(caller: Option<&Caller>, roles: &[String]) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Forbidden, format!("this needs the role {}", missing.join(", "))))
+}
+
+/// The key of a caller's budget.
+fn of_caller(caller: &Caller) -> String {
+    format!("{}/{}", caller.security(), caller.name())
+}
+
+/// The key of an address's budget.
+fn of_address(address: IpAddr) -> String {
+    home(address.to_canonical()).to_string()
 }
 
 /// A network, or a single address.

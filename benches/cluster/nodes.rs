@@ -14,6 +14,14 @@ use super::wire;
 /// A process that ends with this value.
 pub struct Process(Child);
 
+impl Process {
+    /// This one.
+    #[allow(dead_code, reason = "not every harness has servers of its own")]
+    pub fn of(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // It is only to be gone.
@@ -86,9 +94,14 @@ impl Served {
 
     /// Starts one; when this returns, it serves.
     pub fn start(folder: &Path, redis: u16, name: &str) -> Self {
+        Self::start_with(folder, &format!("redis://127.0.0.1:{redis}"), name)
+    }
+
+    /// The same with this store.
+    pub fn start_with(folder: &Path, store: &str, name: &str) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut child = Command::new(program)
-            .args(["--serve", name, "--store", &format!("redis://127.0.0.1:{redis}"), "--folder"])
+            .args(["--serve", name, "--store", store, "--folder"])
             .arg(folder)
             .stdout(Stdio::piped())
             .spawn()
@@ -118,7 +131,7 @@ pub fn serve(name: &str, store: &str, folder: &Path) {
     let flags = Flags {
         listen: Some("127.0.0.1:0".into()),
         admin: Some("127.0.0.1:0".into()),
-        cluster_listen: Some("127.0.0.1:0".into()),
+        cluster_listen: (store != "embedded").then(|| "127.0.0.1:0".into()),
         data: Some(folder.join(name)),
         store: Some(Secret::new(store)),
         node: Some(name.into()),

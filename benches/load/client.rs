@@ -22,16 +22,45 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// Loads the server at `address`, whose process is `pid`, for this time.
-#[allow(clippy::cast_precision_loss, clippy::disallowed_methods)] // figures for people; a program of its own
 pub fn load(address: &str, pid: u32, variant: &str, connections: usize, time: Duration) -> Sample {
+    measure(address, pid, variant, connections, time, None)
+}
+
+/// The same with so many requests a second on all connections together, each at its time: one that finds its connection
+/// busy waits, and its wait counts.
+pub fn paced(
+    address: &str,
+    pid: u32,
+    variant: &str,
+    connections: usize,
+    time: Duration,
+    rate: f64,
+) -> Sample {
+    let every = Duration::from_secs_f64(connections as f64 / rate);
+    measure(address, pid, variant, connections, time, Some(every))
+}
+
+#[allow(clippy::cast_precision_loss, clippy::disallowed_methods)] // figures for people; a program of its own
+fn measure(
+    address: &str,
+    pid: u32,
+    variant: &str,
+    connections: usize,
+    time: Duration,
+    every: Option<Duration>,
+) -> Sample {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let request = request(variant, address);
     runtime.block_on(async {
         let before = cpu_ns(pid);
         let begun = Instant::now();
         let end = begun + time;
+        let pace = |n: usize| {
+            // Not all at the same time.
+            every.map(|every| Pace { next: begun + every.mul_f64(n as f64 / connections as f64), every })
+        };
         let tasks: Vec<_> = (0..connections)
-            .map(|_| tokio::spawn(client(address.to_owned(), request.clone(), end)))
+            .map(|n| tokio::spawn(client(address.to_owned(), request.clone(), end, pace(n))))
             .collect();
         let mut latencies = Vec::new();
         for task in tasks {
@@ -56,7 +85,8 @@ fn request(variant: &str, address: &str) -> Vec<u8> {
     // clerk:s3cret
     let authorization = match variant {
         "basic" | "hashed" => "authorization: Basic Y2xlcms6czNjcmV0\r\n".to_owned(),
-        "key" => "x-api-key: s3cret\r\n".to_owned(),
+        "key" | "limited" => "x-api-key: s3cret\r\n".to_owned(),
+        "vault" => format!("x-zato-vault-token: {}\r\n", super::counterparts::TOKEN),
         "jwt" => format!("authorization: Bearer {}\r\n", token(address)),
         _ => String::new(),
     };
@@ -85,14 +115,37 @@ fn token(address: &str) -> String {
     token.unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
 }
 
+/// When a connection sends.
+struct Pace {
+    next: Instant,
+    every: Duration,
+}
+
+impl Pace {
+    /// Waits for the next time to send; since when the request is on its way, or would be if the connection were not busy.
+    #[allow(clippy::disallowed_methods)] // as below
+    async fn turn(&mut self) -> Instant {
+        let (due, now) = (self.next, Instant::now());
+        self.next += self.every;
+        if due <= now {
+            return due;
+        }
+        tokio::time::sleep_until(due.into()).await;
+        Instant::now() // the timer's own delay is not the server's
+    }
+}
+
 /// One connection until `end`; returns the latency of each request in nanoseconds.
 #[allow(clippy::disallowed_methods)] // real time is what is measured
-async fn client(address: String, request: Vec<u8>, end: Instant) -> Vec<u64> {
+async fn client(address: String, request: Vec<u8>, end: Instant, mut pace: Option<Pace>) -> Vec<u64> {
     let mut stream = TcpStream::connect(&address).await.expect("a connection");
     stream.set_nodelay(true).expect("no delay");
     let (mut latencies, mut buffer) = (Vec::with_capacity(100_000), Vec::with_capacity(4096));
     while Instant::now() < end {
-        let begun = Instant::now();
+        let begun = match &mut pace {
+            Some(pace) => pace.turn().await,
+            None => Instant::now(),
+        };
         stream.write_all(&request).await.expect("sent");
         buffer.clear();
         loop {

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::Server;
 use super::client::median;
+use super::counterparts::Counterparts;
 use super::serve::{apply, start};
 
 /// Measures and prints them.
@@ -14,7 +15,7 @@ pub fn print() {
     println!();
     let starts = (0..5).map(|_| {
         let begun = Instant::now();
-        let server = Server::start("rest");
+        let server = Server::start("rest", &Counterparts::default());
         let mut stream = std::net::TcpStream::connect(&server.address).expect("a connection");
         let request = "POST /customer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 13\r\n\r\n{\"cust_id\":1}";
         std::io::Write::write_all(&mut stream, request.as_bytes()).expect("sent");
@@ -25,7 +26,7 @@ pub fn print() {
     });
     println!("start of a process to the first answered request (median of 5): {:.0} ms", median(starts));
 
-    let server = Server::start("rest");
+    let server = Server::start("rest", &Counterparts::default());
     std::thread::sleep(Duration::from_secs(2)); // idle is what is measured
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).expect("a status");
     let kb = status
@@ -42,7 +43,7 @@ pub fn print() {
 #[allow(clippy::disallowed_methods)] // real time is what is measured
 async fn changes() {
     let folder = tempfile::TempDir::new().expect("a folder");
-    let node = start(folder.path()).await;
+    let node = start(folder.path(), None).await;
     let thousand: String = (0..1000)
         .map(|n| format!("- {{name: c{n}, type: rest, path: /c{n}, service: direct, data_format: json}}\n"))
         .collect();

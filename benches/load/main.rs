@@ -1,13 +1,15 @@
 //! The load harness: bare hyper and the engine's paths on the same work in one run, by CPU per request.
 //!
 //! `cargo bench --bench load` runs everything; `-- --seconds 5 --rounds 3 --connections 32` changes the measure, `--only
-//! pythons` compares the Python ones. Each
+//! pythons` compares the Python ones, `--only secured` those whose callers must show something. What checks callers is
+//! also loaded at 70 % of what it can do, with requests that come whether or not the ones before are answered. Each
 //! server is a process of its own, so that its CPU time is its own; the rounds go through all servers in turn, so
 //! that a machine whose speed drifts hurts them all alike. The figure to compare is CPU per request.
 
 #![allow(missing_docs, unreachable_pub)] // a program, not a library
 
 mod client;
+mod counterparts;
 mod figures;
 mod python;
 mod serve;
@@ -17,20 +19,28 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use client::Sample;
+use counterparts::Counterparts;
 
 /// What is served, in the order of the table. The first one is the reference.
-const VARIANTS: [(&str, &str); 10] = [
+const VARIANTS: [(&str, &str); 12] = [
     ("hyper", "bare hyper, body collected and echoed"),
     ("rest", "REST channel, JSON service"),
     ("basic", "REST channel, JSON service, basic auth"),
     ("hashed", "REST channel, JSON service, basic auth by argon2 hash"),
     ("key", "REST channel, JSON service, API key"),
     ("jwt", "REST channel, JSON service, sealed JWT"),
+    ("limited", "REST channel, JSON service, API key, shared rate limit"),
+    ("vault", "REST channel, JSON service, token of Vault, remembered"),
     ("actor", "REST channel, JSON service behind one ractor actor"),
     ("raw", "REST channel, raw echo service"),
     ("route", "REST channel with a path parameter, JSON service"),
     ("routes", "the same among 10,000 routes"),
 ];
+
+/// Those that are also loaded at a part of what they can do.
+const SECURED: [&str; 3] = ["jwt", "limited", "vault"];
+/// Which part.
+const PART: f64 = 0.7;
 
 /// A server in a process of its own.
 struct Server {
@@ -40,10 +50,11 @@ struct Server {
 
 impl Server {
     #[allow(clippy::disallowed_methods)] // some say where they will be before they are there
-    fn start(variant: &str) -> Self {
+    fn start(variant: &str, counterparts: &Counterparts) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut child = Command::new(program)
             .args(["--serve", variant])
+            .args(counterparts.arguments(variant))
             .stdout(Stdio::piped())
             .spawn()
             .expect("it starts");
@@ -52,6 +63,8 @@ impl Server {
         let address = line.trim().to_owned();
         let begun = std::time::Instant::now();
         while std::net::TcpStream::connect(&address).is_err() {
+            let ended = child.try_wait().expect("asked");
+            assert!(ended.is_none(), "{variant} ended before it answered: {ended:?}");
             assert!(begun.elapsed() < Duration::from_secs(60), "{variant} does not answer");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -74,7 +87,10 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1));
     if let Some(variant) = value("--serve") {
-        return if python::is_rival(variant) { python::serve_rival(variant) } else { serve::serve(variant) };
+        return match python::is_rival(variant) {
+            true => python::serve_rival(variant),
+            false => serve::serve(variant, value(counterparts::BESIDE).map(String::as_str)),
+        };
     }
     let number = |name, default: usize| value(name).and_then(|v| v.parse().ok()).unwrap_or(default);
     let (seconds, rounds, connections) =
@@ -86,14 +102,19 @@ fn main() {
     if !rivals {
         println!("FastAPI and gunicorn are left out: tests/servers.sh frameworks installs them\n");
     }
-    let there = |name: &str| rivals || !python::is_rival(name);
+    let counterparts = Counterparts::start();
+    let there = |name: &str| (rivals || !python::is_rival(name)) && counterparts.has(name);
     let all = VARIANTS.iter().chain(&python::VARIANTS);
     let chosen: Vec<_> = match only.map(String::as_str) {
         // Those in Python, and what they are compared with.
         Some("pythons") => python::VARIANTS.iter().filter(|(name, _)| there(name)).collect(),
+        Some("secured") => {
+            let wanted = |name: &str| name == "hyper" || name == "key" || SECURED.contains(&name);
+            VARIANTS.iter().filter(|(name, _)| wanted(name) && there(name)).collect()
+        }
         _ => all.filter(|(name, _)| wanted(name) && there(name)).collect(),
     };
-    let servers: Vec<Server> = chosen.iter().map(|(name, _)| Server::start(name)).collect();
+    let servers: Vec<Server> = chosen.iter().map(|(name, _)| Server::start(name, &counterparts)).collect();
     let mut samples: Vec<Vec<Sample>> = chosen.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
         for ((server, (name, _)), samples) in servers.iter().zip(&chosen).zip(&mut samples) {
@@ -118,6 +139,22 @@ fn main() {
             of(|s| s.cpu_us),
             of(|s| s.cpu_us) / reference,
         );
+    }
+    let secured =
+        || servers.iter().zip(&chosen).zip(&samples).filter(|((_, (name, _)), _)| SECURED.contains(name));
+    if secured().next().is_some() {
+        println!("\nat {:.0} % of that, sent on time whatever is answered\n", PART * 100.0);
+    }
+    for ((server, (name, what)), samples) in secured() {
+        let rate = client::median(samples.iter().map(|s| s.per_second)) * PART;
+        let paced = || {
+            let time = Duration::from_secs(seconds as u64);
+            client::paced(&server.address, server.child.id(), name, connections, time, rate)
+        };
+        let paced: Vec<Sample> = (0..rounds).map(|_| paced()).collect();
+        let of = |f: fn(&Sample) -> f64| client::median(paced.iter().map(f));
+        let (per_second, p50, p99) = (of(|s| s.per_second), of(|s| s.p50_us), of(|s| s.p99_us));
+        println!("{what:55} {per_second:>9.0} {p50:>9.0} {p99:>9.0} {:>12.2}", of(|s| s.cpu_us));
     }
     drop(servers);
     if only.is_none() {

@@ -17,11 +17,11 @@ use zeugma::definitions::Options;
 use zeugma::{Context, Error, Result, Service};
 
 /// Serves one variant until it is killed; prints its address when it answers.
-pub fn serve(variant: &str) {
+pub fn serve(variant: &str, beside: Option<&str>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime
-        .expect("a runtime")
-        .block_on(async { if variant == "hyper" { hyper_echo().await } else { node(variant).await } });
+    runtime.expect("a runtime").block_on(async {
+        if variant == "hyper" { hyper_echo().await } else { node(variant, beside).await }
+    });
 }
 
 /// The reference: nothing but hyper.
@@ -113,8 +113,11 @@ impl Actor for Hop {
 }
 
 /// A node on free ports in a folder of its own.
-pub async fn start(folder: &std::path::Path) -> Node {
+pub async fn start(folder: &std::path::Path, redis: Option<&str>) -> Node {
     let flags = Flags {
+        store: redis.map(config::Secret::new),
+        cluster_listen: redis.map(|_| "127.0.0.1:0".into()),
+        key_file: redis.map(|_| folder.join("secret.key")),
         listen: Some("127.0.0.1:0".into()),
         admin: Some("127.0.0.1:0".into()),
         data: Some(folder.to_owned()),
@@ -136,11 +139,11 @@ pub async fn apply(node: &Node, bundle: &str) {
     assert!(outcome.receipt.settled);
 }
 
-async fn node(variant: &str) {
+async fn node(variant: &str, beside: Option<&str>) {
     let (actor, _) = Actor::spawn(None, Hop, ()).await.expect("an actor");
     assert!(HOP.set(actor).is_ok());
     let folder = tempfile::TempDir::new().expect("a folder");
-    let node = start(folder.path()).await;
+    let node = start(folder.path(), beside.filter(|_| variant == "limited")).await;
     if variant.starts_with("python") {
         super::python::deploy(&node, variant).await;
         println!("{}", node.data);
@@ -150,7 +153,8 @@ async fn node(variant: &str) {
     let (service, security) = match variant {
         "basic" => ("direct", "clerk"),
         "hashed" => ("direct", "hashed"),
-        "key" => ("direct", "key"),
+        "key" | "limited" => ("direct", "key"),
+        "vault" => ("direct", "vaulted"),
         "jwt" => ("direct", "browsers"),
         "actor" => ("hop", "null"),
         "raw" => ("zeugma.helpers.echo", "null"),
@@ -165,8 +169,18 @@ async fn node(variant: &str) {
 channels:
 - {{name: c, type: rest, path: /customer, method: POST, service: {service}, security: {security}, {}}}
 ",
-        if variant == "raw" { "compression: true" } else { "data_format: json" }
+        match variant {
+            "raw" => "compression: true",
+            "limited" => "data_format: json, rate: {limit: 100000000, per: 1s, by: caller}",
+            _ => "data_format: json",
+        }
     );
+    if let ("vault", Some(url)) = (variant, beside) {
+        let token = super::counterparts::TOKEN;
+        bundle.push_str(&format!("connections: [{{name: v, type: vault, url: '{url}', token: {token}}}]\n"));
+        bundle = bundle
+            .replace("channels:", "- {name: vaulted, type: vault, connection: v, method: token}\nchannels:");
+    }
     let routes = match variant {
         "route" => 5000..5001,
         "routes" => 0..10_000,

@@ -177,7 +177,7 @@ class Worker:
         said = {'service': service, 'cid': 'c' * 22 + '%02d' % (number % 100), 'payload': 'raw', 'deadline_ms': 10000,
                 'channel': {'name': 'ch', 'type': 'rest', 'security': None, 'data_format': 'json'}}
         said.update(header)
-        rest = {name: said.pop(name) for name in ('channel', 'http', 'job', 'environ') if name in said}
+        rest = {name: said.pop(name) for name in ('channel', 'http', 'job', 'environ', 'in_reply_to') if name in said}
         # The engine may say all in one object, or that last which few services look at.
         text = json.dumps(said) + '\n' + json.dumps(rest) if number % 4 else json.dumps(dict(said, **rest))
         self.writer.send_all(wire.frames(wire.INVOKE, number, text.encode(), body))

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{Error, Result};
+use crate::{Cid, Error, Result};
 
 /// The head of an HTTP request: all that is known before its body is read.
 #[derive(Clone, Debug)]
@@ -44,10 +45,24 @@ impl HttpHead {
         percent_decode_str(self.uri.path()).decode_utf8_lossy().into_owned()
     }
 
+    /// The token in the one `Authorization` header, if its scheme is `Bearer`.
+    pub fn bearer(&self) -> Option<&str> {
+        bearer(&self.headers)
+    }
+
     /// A header's text, if it is there and is text.
     pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+}
+
+/// The token in the one `Authorization` header, if its scheme is `Bearer` (RFC 6750). With two such headers there is none:
+/// nobody knows which of them others have looked at.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?.to_str().ok()?, values.next()) else { return None };
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 /// What a service is called with.
@@ -57,12 +72,30 @@ pub struct Request {
     pub raw: Bytes,
     /// The HTTP side, if the channel is of that kind.
     pub http: Option<Arc<HttpHead>>,
+    /// What a service that calls another one says beside the body.
+    pub said: Option<Arc<Said>>,
+}
+
+/// What a service that calls another one says beside the body.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// How the body is to be read: `json`, `text` or `raw`; none where it is to be seen from the body.
+    pub form: Option<&'static str>,
+    /// The invocation whose outcome this request tells of.
+    pub in_reply_to: Option<Cid>,
+    /// What the caller hands along.
+    pub environ: Map<String, Value>,
 }
 
 impl Request {
     /// A request with this body and no HTTP side.
     pub fn new(raw: impl Into<Bytes>) -> Self {
-        Self { raw: raw.into(), http: None }
+        Self { raw: raw.into(), ..Self::default() }
+    }
+
+    /// The same, with this said beside the body.
+    pub fn saying(self, said: Said) -> Self {
+        Self { said: Some(Arc::new(said)), ..self }
     }
 
     /// A request with this value as JSON.

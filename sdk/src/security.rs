@@ -1,5 +1,6 @@
 //! Who calls. A service that holds a caller knows that the platform has checked them.
 
+use std::hash::Hasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,6 +108,12 @@ pub trait Security: Send + Sync + 'static {
     /// [`check`](Self::check) answers if it is wrong. Whoever is wrong too often is locked out for a while, and answered
     /// just this, so that they do not learn whether they are right. None for what nobody can guess, such as a token.
     fn guess(&self, head: &HttpHead) -> Option<Error>;
+
+    /// Whether there is such a secret; if so, everything that decides whether it is right goes `into` a hash. By that
+    /// hash, whoever was right lately is told from whoever is guessing at the same address.
+    fn fingerprint(&self, _head: &HttpHead, _into: &mut dyn Hasher) -> bool {
+        false
+    }
 
     /// The same, for a definition that calls services to find out, or that has something to tell the caller.
     ///

@@ -76,7 +76,7 @@ impl One {
         if self.output.output != Form::Table {
             return self.output.value(&switched);
         }
-        let Switched { job, changed } = switched;
+        let Switched { job, changed, .. } = switched;
         let now = if job.active { "active" } else { "inactive" };
         let already = if changed { "now" } else { "already" };
         let next = job.next.map(|at| format!(", next slot {}", moment(at))).unwrap_or_default();

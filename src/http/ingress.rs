@@ -187,7 +187,8 @@ pub(super) fn refusal(kind: ErrorKind) -> Option<&'static str> {
     }
 }
 
-/// Who calls, by the definition of this name. Whoever has been wrong too often is not believed for a while, and not told so.
+/// Who calls, by the definition of this name. Where somebody has been wrong too often, only what was right there lately is
+/// looked at for a while, and nobody is told so.
 pub(super) async fn known(
     app: &App,
     name: &str,
@@ -195,8 +196,10 @@ pub(super) async fn known(
     head: &HttpHead,
     visit: &Visit<'_>,
 ) -> Result<Admitted> {
-    let address = head.peer.ip();
-    if app.lockout.locks(name, address)
+    let mut attempt = app.lockout.attempt(name, head.peer.ip());
+    let guessed = security.fingerprint(head, &mut attempt);
+    if guessed
+        && app.lockout.locks(&attempt)
         && let Some(refusal) = security.guess(head)
     {
         app.metrics.refused("locked-out"); // beside that it counts as unauthenticated, as the answer says
@@ -204,11 +207,9 @@ pub(super) async fn known(
     }
     let outcome = security.admit(head, visit).await;
     match &outcome {
-        Ok(_) => app.lockout.right(name, address),
-        Err(error) if error.kind() == ErrorKind::Unauthenticated && security.guess(head).is_some() => {
-            app.lockout.wrong(name, address);
-        }
-        Err(_) => {}
+        Ok(_) if guessed => app.lockout.right(&attempt),
+        Err(error) if guessed && error.kind() == ErrorKind::Unauthenticated => app.lockout.wrong(&attempt),
+        _ => {}
     }
     outcome
 }

@@ -1,9 +1,13 @@
 //! The worker processes that services in Python run in, and everything that can happen to them.
 
+mod background;
 mod calls;
 mod ends;
+mod environment;
 mod interpreters;
 mod limits;
+mod locks;
+mod secrets;
 
 use std::process::Command;
 use std::sync::Arc;

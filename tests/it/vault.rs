@@ -3,6 +3,7 @@
 
 mod faults;
 mod leaks;
+mod leases;
 mod people;
 mod secrets;
 mod swap;

@@ -10,8 +10,8 @@ use sdk::{Error, ErrorKind, Result};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Rate;
 use super::bucket::{Buckets, Shape};
+use super::{Rate, Whose};
 use crate::kind::Start;
 
 /// The header that tells callers of a limit what it is.
@@ -42,7 +42,7 @@ struct Inner {
 
 impl Limiter {
     /// Begins to count for a definition.
-    pub(super) fn start(rate: &Rate, start: &Start) -> Arc<Self> {
+    pub(super) fn start<W: Whose>(rate: &Rate<W>, start: &Start) -> Arc<Self> {
         let burst = f64::from(rate.limit);
         let shape = Shape { per_second: burst / rate.per.get().as_secs_f64(), burst };
         let inner = Arc::new(Inner {

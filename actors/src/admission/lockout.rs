@@ -1,10 +1,11 @@
 //! Locks out who fails again and again to say who they are. Whoever is locked out is answered as with a wrong password.
 //!
 //! An address that fails too often is locked out for a while, twice as long each time. If a definition is tried from
-//! many addresses, those that have not been right lately are locked out together: those that have go on.
+//! many addresses, all of them are locked out together. Whoever shows what was right lately, at the same definition and
+//! from the same address, goes on: somebody else's mistakes are not theirs.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,10 +23,10 @@ pub const WINDOW: Duration = Duration::from_secs(60);
 pub const FIRST: Duration = Duration::from_secs(5);
 /// At most.
 pub const LONGEST: Duration = Duration::from_secs(900);
-/// How long an address counts as one that was right.
+/// How long it is remembered that somebody was right.
 const TRUSTED: Duration = Duration::from_secs(24 * 3600);
 /// How many of those who were right are remembered, and how many bits say when.
-const RIGHT: usize = 4_096;
+const RIGHT: usize = 16_384;
 const MINUTES: u32 = 24;
 /// How many shards, and how many addresses each remembers.
 const SHARDS: usize = 16;
@@ -47,13 +48,31 @@ struct Who {
     address: Option<IpAddr>,
 }
 
+/// Somebody who says who they are: to which definition, from where, and a keyed hash of both and of what they show, which
+/// is to be written into it.
+pub struct Attempt<'a> {
+    security: &'a str,
+    address: IpAddr,
+    shown: DefaultHasher,
+}
+
+impl Hasher for Attempt<'_> {
+    fn write(&mut self, bytes: &[u8]) {
+        self.shown.write(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.shown.finish()
+    }
+}
+
 /// See the module.
 pub struct Lockout {
     begun: Instant,
     /// When somebody was wrong last, in seconds since it began and one more; 0: never. While nobody is, nothing is looked up.
     wrong_at: AtomicU64,
     shards: [Mutex<HashMap<Who, Memory>>; SHARDS],
-    /// Who was right lately.
+    /// What was right lately.
     right: Vec<AtomicU64>,
     hash: RandomState,
 }
@@ -79,56 +98,62 @@ impl Lockout {
         }
     }
 
-    /// Whether this address is not to be believed for now, whatever it says.
-    pub fn locks(&self, security: &str, address: IpAddr) -> bool {
-        if !self.wary() {
+    /// Somebody begins to say who they are.
+    pub fn attempt<'a>(&self, security: &'a str, address: IpAddr) -> Attempt<'a> {
+        let mut shown = self.hash.build_hasher();
+        (security, super::home(address.to_canonical())).hash(&mut shown);
+        Attempt { security, address, shown }
+    }
+
+    /// Whether they are not to be believed for now, whatever they show.
+    pub fn locks(&self, attempt: &Attempt<'_>) -> bool {
+        if !self.wary() || self.was_right(attempt) {
             return false;
         }
         let now = Instant::now();
-        let locked = |memory: &Memory| memory.locked_until.is_some_and(|until| now < until);
-        let who = who(security, Some(address));
-        if self.shard(&who).get(&who).is_some_and(locked) {
-            return true;
-        }
-        let all = self::who(security, None);
-        self.shard(&all).get(&all).is_some_and(locked) && !self.was_right(security, address)
+        let locked = |who: Who| {
+            self.shard(&who).get(&who).and_then(|memory| memory.locked_until).is_some_and(|until| now < until)
+        };
+        locked(who(attempt.security, Some(attempt.address))) || locked(who(attempt.security, None))
     }
 
-    /// It was right.
-    pub fn right(&self, security: &str, address: IpAddr) {
-        let (slot, now) = self.slot(security, address);
+    /// They were right.
+    pub fn right(&self, attempt: &Attempt<'_>) {
+        let (slot, now) = self.slot(attempt);
+        let then = slot.load(Ordering::Relaxed);
         // Mostly it is there already: then cores share the line and nobody waits.
-        if slot.load(Ordering::Relaxed) != now {
+        if then != now {
             slot.store(now, Ordering::Relaxed);
         }
-        if self.wary() {
-            let who = who(security, Some(address));
+        // Who has found the right one at last begins anew. Who shows it all the time says nothing about the others at
+        // their address.
+        if !is_lately(then, now) && self.wary() {
+            let who = who(attempt.security, Some(attempt.address));
             if let Some(memory) = self.shard(&who).get_mut(&who) {
                 memory.failures = 0;
             }
         }
     }
 
-    fn was_right(&self, security: &str, address: IpAddr) -> bool {
-        let (slot, now) = self.slot(security, address);
-        let then = slot.load(Ordering::Relaxed);
-        then >> MINUTES == now >> MINUTES && now.saturating_sub(then) <= TRUSTED.as_secs() / 60
+    fn was_right(&self, attempt: &Attempt<'_>) -> bool {
+        let (slot, now) = self.slot(attempt);
+        is_lately(slot.load(Ordering::Relaxed), now)
     }
 
     /// Where it is remembered that this one was right, and what is there if it is right now: most bits of its hash, and
     /// below them the minute. Two that share a place forget each other, which makes a stranger of one of them.
-    fn slot(&self, security: &str, address: IpAddr) -> (&AtomicU64, u64) {
-        let hash = self.hash.hash_one((security, super::home(address.to_canonical())));
+    fn slot(&self, attempt: &Attempt<'_>) -> (&AtomicU64, u64) {
+        let hash = attempt.finish();
         let minute = (self.begun.elapsed().as_secs() / 60 + 1).min((1 << MINUTES) - 1);
         #[allow(clippy::cast_possible_truncation)] // it is reduced to a few bits anyway
         (&self.right[hash as usize % RIGHT], hash >> MINUTES << MINUTES | minute)
     }
 
-    /// It was wrong.
-    pub fn wrong(&self, security: &str, address: IpAddr) {
+    /// They were wrong.
+    pub fn wrong(&self, attempt: &Attempt<'_>) {
         self.wrong_at.store(self.begun.elapsed().as_secs() + 1, Ordering::Relaxed);
-        self.count(who(security, Some(address)), FAILURES);
-        self.count(who(security, None), FAILURES_OF_ALL);
+        self.count(who(attempt.security, Some(attempt.address)), FAILURES);
+        self.count(who(attempt.security, None), FAILURES_OF_ALL);
     }
 
     fn count(&self, who: Who, most: u32) {
@@ -163,6 +188,11 @@ impl Lockout {
     }
 }
 
+/// Whether both are of the same one, and the first is not long ago.
+fn is_lately(then: u64, now: u64) -> bool {
+    then >> MINUTES == now >> MINUTES && now.saturating_sub(then) <= TRUSTED.as_secs() / 60
+}
+
 fn who(security: &str, address: Option<IpAddr>) -> Who {
     Who { security: security.into(), address: address.map(|address| super::home(address.to_canonical())) }
 }
@@ -191,63 +221,86 @@ mod tests {
         IpAddr::from((0x0a00_0000 + n).to_be_bytes())
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_address_that_fails_is_locked_out_for_longer_each_time() {
-        let lockout = Lockout::default();
-        let fail = |n: u32| (0..n).for_each(|_| lockout.wrong("clerk", address(1)));
-        fail(FAILURES - 1);
-        assert!(!lockout.locks("clerk", address(1)));
-        fail(1);
-        assert!(lockout.locks("clerk", address(1)));
-        assert!(!lockout.locks("clerk", address(2)) && !lockout.locks("other", address(1)));
-        tokio::time::advance(FIRST).await;
-        assert!(!lockout.locks("clerk", address(1)));
-        fail(FAILURES);
-        tokio::time::advance(FIRST).await;
-        assert!(lockout.locks("clerk", address(1)), "twice as long");
-        tokio::time::advance(FIRST).await;
-        assert!(!lockout.locks("clerk", address(1)));
+    /// Somebody at an address shows a password.
+    fn shows<'a>(lockout: &Lockout, security: &'a str, n: u32, password: &str) -> Attempt<'a> {
+        let mut attempt = lockout.attempt(security, address(n));
+        password.hash(&mut attempt);
+        attempt
+    }
+
+    fn fail(lockout: &Lockout, n: u32, times: u32) {
+        (0..times).for_each(|time| lockout.wrong(&shows(lockout, "clerk", n, &format!("guess {time}"))));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_right_starts_anew_and_slow_failures_do_not_add_up() {
+    async fn an_address_that_fails_is_locked_out_for_longer_each_time() {
         let lockout = Lockout::default();
+        let locks = |security, n| lockout.locks(&shows(&lockout, security, n, "hush"));
+        fail(&lockout, 1, FAILURES - 1);
+        assert!(!locks("clerk", 1));
+        fail(&lockout, 1, 1);
+        assert!(locks("clerk", 1));
+        assert!(!locks("clerk", 2) && !locks("other", 1));
+        tokio::time::advance(FIRST).await;
+        assert!(!locks("clerk", 1));
+        fail(&lockout, 1, FAILURES);
+        tokio::time::advance(FIRST).await;
+        assert!(locks("clerk", 1), "twice as long");
+        tokio::time::advance(FIRST).await;
+        assert!(!locks("clerk", 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_the_right_one_starts_anew_and_slow_failures_do_not_add_up() {
+        let lockout = Lockout::default();
+        fail(&lockout, 1, FAILURES - 1);
+        lockout.right(&shows(&lockout, "clerk", 1, "hush"));
+        fail(&lockout, 1, FAILURES - 1);
+        assert!(!lockout.locks(&shows(&lockout, "clerk", 1, "other")));
         for _ in 0..FAILURES * 3 {
-            lockout.wrong("clerk", address(1));
-            lockout.right("clerk", address(1));
-        }
-        assert!(!lockout.locks("clerk", address(1)));
-        for _ in 0..FAILURES * 3 {
-            lockout.wrong("clerk", address(2));
+            fail(&lockout, 2, 1);
             tokio::time::advance(WINDOW).await;
         }
-        assert!(!lockout.locks("clerk", address(2)));
+        assert!(!lockout.locks(&shows(&lockout, "clerk", 2, "other")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_right_there_goes_on_and_does_not_cover_who_is_wrong() {
+        let lockout = Lockout::default();
+        let right = shows(&lockout, "clerk", 1, "hush");
+        lockout.right(&right);
+        for _ in 0..FAILURES {
+            fail(&lockout, 1, 1);
+            lockout.right(&right);
+        }
+        assert!(!lockout.locks(&right));
+        assert!(lockout.locks(&shows(&lockout, "clerk", 1, "hush!")), "another password at that address");
+        fail(&lockout, 2, FAILURES);
+        assert!(lockout.locks(&shows(&lockout, "clerk", 2, "hush")), "the right one at another address");
+        lockout.right(&shows(&lockout, "other", 2, "hush"));
+        assert!(lockout.locks(&shows(&lockout, "clerk", 2, "hush")), "what was right at another definition");
+        tokio::time::advance(TRUSTED + LONGEST).await;
+        fail(&lockout, 1, FAILURES);
+        assert!(lockout.locks(&right), "that was long ago");
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_addresses_lock_out_strangers_but_not_who_was_right() {
         let lockout = Lockout::default();
-        lockout.right("clerk", address(0));
+        let right = shows(&lockout, "clerk", 0, "hush");
+        lockout.right(&right);
         tokio::time::advance(Duration::from_secs(3600)).await;
-        for n in 1..=FAILURES_OF_ALL {
-            lockout.wrong("clerk", address(n));
-        }
-        assert!(lockout.locks("clerk", address(9_999)));
-        assert!(!lockout.locks("clerk", address(0)));
-        assert!(!lockout.locks("other", address(9_999)));
-        tokio::time::advance(TRUSTED + LONGEST).await;
-        for n in 1..=FAILURES_OF_ALL {
-            lockout.wrong("clerk", address(n));
-        }
-        assert!(lockout.locks("clerk", address(0)), "that was long ago");
+        (1..=FAILURES_OF_ALL).for_each(|n| fail(&lockout, n, 1));
+        assert!(lockout.locks(&shows(&lockout, "clerk", 9_999, "hush")));
+        assert!(lockout.locks(&shows(&lockout, "clerk", 0, "guess")));
+        assert!(!lockout.locks(&right));
+        assert!(!lockout.locks(&shows(&lockout, "other", 9_999, "hush")));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_addresses_finds_bounded_memory() {
         let lockout = Lockout::default();
-        for n in 0..200_000 {
-            lockout.wrong("clerk", address(n));
-        }
+        (0..200_000).for_each(|n| fail(&lockout, n, 1));
         let kept = lockout.kept();
         assert!(kept <= SHARDS * MOST, "{kept}");
     }

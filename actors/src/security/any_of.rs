@@ -1,6 +1,7 @@
 //! Several security definitions as one: whoever satisfies one of them is let in.
 
 use std::collections::BTreeSet;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,6 +10,8 @@ use schemars::JsonSchema;
 use sdk::{Admitted, Caller, Error, ErrorKind, HttpHead, Result, Security, Visit};
 use serde::{Deserialize, Serialize};
 
+use crate::admission::Rate;
+use crate::admission::metered::{Of, metered};
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Guard, Part};
 
@@ -22,6 +25,11 @@ const MOST: usize = 32;
 pub struct Params {
     /// The names of the definitions.
     members: Vec<Name>,
+    /// How often callers may call, by all channels that use this group together, beside what
+    /// the members say; left out: as often as they like. One
+    /// more is answered 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate<Of>>,
 }
 
 /// See the module.
@@ -38,7 +46,7 @@ impl Kind for AnyOf {
 
     fn example() -> Params {
         let members = ["clerk", "partner"].into_iter().filter_map(|name| name.parse().ok()).collect();
-        Params { members }
+        Params { members, rate: None }
     }
 
     fn check(params: &Params) -> Vec<Fault> {
@@ -47,6 +55,7 @@ impl Kind for AnyOf {
             faults
                 .push(Fault::new("members", format!("a group has one member at least, and {MOST} at most")));
         }
+        faults.extend(params.rate.iter().flat_map(Rate::check));
         let mut seen = BTreeSet::new();
         let twice = params.members.iter().find(|name| !seen.insert(*name));
         faults.extend(twice.map(|name| Fault::new("members", format!("{name} is there twice"))));
@@ -80,7 +89,7 @@ impl Kind for AnyOf {
             }
         }
         Ok(Part::Security(Guard {
-            incoming: Some(Arc::new(Group { members })),
+            incoming: Some(metered(Arc::new(Group { members }), params.rate.as_ref(), &start)),
             certificates,
             ..Guard::default()
         }))
@@ -110,6 +119,11 @@ impl Group {
 impl Security for Group {
     fn guess(&self, head: &HttpHead) -> Option<Error> {
         self.members.iter().find_map(|member| member.guess(head))
+    }
+
+    /// Of all secrets that are shown: beside one that is right, another must not be tried out unseen.
+    fn fingerprint(&self, head: &HttpHead, into: &mut dyn Hasher) -> bool {
+        self.members.iter().fold(false, |shown, member| member.fingerprint(head, into) || shown)
     }
 
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
@@ -186,7 +200,7 @@ mod tests {
     fn a_group_has_members_each_of_them_once() {
         let check = |names: &[&str]| {
             let members = names.iter().map(|name| name.parse().expect("a name")).collect();
-            AnyOf::check(&Params { members }).len()
+            AnyOf::check(&Params { members, rate: None }).len()
         };
         assert_eq!([check(&["a", "b"]), check(&[]), check(&["a", "b", "a"])], [0, 1, 1]);
     }

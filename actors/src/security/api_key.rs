@@ -1,5 +1,6 @@
 //! An API key: a secret that travels in a header of its own, or in the query.
 
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
 use super::fixed::{FixedHeader, FixedParam};
+use crate::admission::Rate;
+use crate::admission::metered::{Of, metered};
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Credentials, Guard, LOG_IN, Part};
 
@@ -37,6 +40,10 @@ pub struct Params {
     /// The roles of a caller who has shown the key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
+    /// How often callers may call, by all channels that use this definition together; left out: as often as they like. One
+    /// more is answered 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate<Of>>,
 }
 
 /// See the module.
@@ -54,6 +61,7 @@ impl Kind for ApiKey {
             key: Secret::new("a-long-random-text"),
             username: Some("partner".into()),
             roles: Vec::new(),
+            rate: None,
         }
     }
 
@@ -77,6 +85,7 @@ impl Kind for ApiKey {
             faults
                 .push(Fault::new("key", "a key is not empty, and what a header carries is one line of text"));
         }
+        faults.extend(params.rate.iter().flat_map(Rate::check));
         faults
     }
 
@@ -104,7 +113,7 @@ impl Kind for ApiKey {
             roles: params.roles,
         };
         Ok(Part::Security(Guard {
-            incoming: Some(Arc::new(incoming)),
+            incoming: Some(metered(Arc::new(incoming), params.rate.as_ref(), &start)),
             outgoing: Some(outgoing),
             ..Guard::default()
         }))
@@ -146,6 +155,22 @@ impl Security for Check {
         shown.then(|| self.wrong())
     }
 
+    fn fingerprint(&self, head: &HttpHead, into: &mut dyn Hasher) -> bool {
+        let mut shown = 0_usize;
+        let mut add = |value: &[u8]| {
+            into.write(value);
+            into.write_usize(value.len());
+            shown += 1;
+        };
+        match &self.place {
+            Place::Header(name) => head.headers.get_all(name).iter().for_each(|value| add(value.as_bytes())),
+            Place::Query(name) => {
+                head.query().filter(|(n, _)| n == name).for_each(|(_, value)| add(value.as_bytes()));
+            }
+        }
+        shown > 0
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         // A key that is there twice is refused: nobody knows which of them others have looked at.
         let right = match &self.place {
@@ -173,7 +198,7 @@ mod tests {
 
     fn params(header: Option<&str>, query: Option<&str>, key: &str) -> Params {
         let (header, query) = (header.map(Into::into), query.map(Into::into));
-        Params { header, query, key: Secret::new(key), username: None, roles: Vec::new() }
+        Params { header, query, key: Secret::new(key), username: None, roles: Vec::new(), rate: None }
     }
 
     fn head(uri: &str, headers: &[(&str, &str)]) -> HttpHead {

@@ -1,5 +1,6 @@
 //! User name and password in every request (RFC 7617).
 
+use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use tokio::sync::Semaphore;
 
 use super::fingerprint::Fingerprint;
 use super::fixed::FixedHeader;
+use crate::admission::Rate;
+use crate::admission::metered::{Of, metered};
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Credentials, Guard, LOG_IN, Part};
 
@@ -54,6 +57,10 @@ pub struct Params {
     /// The roles of a caller who has logged in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
+    /// How often callers may call, by all channels that use this definition together; left out: as often as they like. One
+    /// more is answered 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate<Of>>,
 }
 
 fn default_realm() -> String {
@@ -75,6 +82,7 @@ impl Kind for Basic {
             password_hash: None,
             realm: default_realm(),
             roles: Vec::new(),
+            rate: None,
         }
     }
 
@@ -100,6 +108,7 @@ impl Kind for Basic {
                     .hint("with `password` the definition also serves connections to others"),
             ),
         }
+        faults.extend(params.rate.iter().flat_map(Rate::check));
         if challenge(&params.realm).is_err() {
             faults.push(Fault::new("realm", "a realm is one line of ASCII text"));
         }
@@ -112,7 +121,7 @@ impl Kind for Basic {
     }
 
     async fn start(params: Params, start: Start) -> Result<Part> {
-        let Params { username, password, password_hash, realm, roles } = params;
+        let Params { username, password, password_hash, realm, roles, rate } = params;
         let mut outgoing: Option<Arc<dyn Credentials>> = None;
         let proof = match (&password, &password_hash) {
             (Some(password), _) => {
@@ -126,7 +135,8 @@ impl Kind for Basic {
         };
         let challenge = challenge(&realm)?;
         let incoming = Check { username, security: start.id.name.to_string(), roles, challenge, proof };
-        Ok(Part::Security(Guard { incoming: Some(Arc::new(incoming)), outgoing, ..Guard::default() }))
+        let incoming = Some(metered(Arc::new(incoming), rate.as_ref(), &start));
+        Ok(Part::Security(Guard { incoming, outgoing, ..Guard::default() }))
     }
 }
 
@@ -184,6 +194,10 @@ impl Security for Check {
         credential(head).map(|_| self.wrong())
     }
 
+    fn fingerprint(&self, head: &HttpHead, into: &mut dyn Hasher) -> bool {
+        credential(head).inspect(|given| into.write(given)).is_some()
+    }
+
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         let refuse = |what| Error::unauthenticated(what).header(WWW_AUTHENTICATE, self.challenge.clone());
         let given = credential(head).ok_or_else(|| refuse("a user name and a password are needed"))?;
@@ -221,6 +235,9 @@ struct Hashed {
     seen: ArcSwapOption<Fingerprint>,
     /// Of the processors, so that a flood of wrong passwords cannot pile up work.
     turns: Arc<Semaphore>,
+    /// How often the slow hash was computed.
+    #[cfg(test)]
+    computed: std::sync::atomic::AtomicUsize,
 }
 
 impl Hashed {
@@ -228,7 +245,14 @@ impl Hashed {
         let hash = Arc::new(parse_hash(hash).map_err(Error::internal)?);
         let processors = std::thread::available_parallelism().map_or(1, Into::into);
         let turns = Arc::new(Semaphore::new(processors));
-        Ok(Self { username: username.into(), hash, seen: ArcSwapOption::empty(), turns })
+        Ok(Self {
+            username: username.into(),
+            hash,
+            seen: ArcSwapOption::empty(),
+            turns,
+            #[cfg(test)]
+            computed: Default::default(),
+        })
     }
 
     async fn matches(&self, given: Vec<u8>) -> Result<bool> {
@@ -245,6 +269,8 @@ impl Hashed {
         if seen(&given) {
             return Ok(true); // many began with the same password, and one of them has been through
         }
+        #[cfg(test)]
+        self.computed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (username, hash) = (self.username.clone(), self.hash.clone());
         // The work goes on if the caller lets go: the turn is given back by the work, not by the caller.
         let work = tokio::task::spawn_blocking(move || {
@@ -276,6 +302,7 @@ mod tests {
             password_hash,
             realm: default_realm(),
             roles: Vec::new(),
+            rate: None,
         }
     }
 
@@ -335,6 +362,37 @@ mod tests {
             let (name, value) = error.answer_header().expect("a challenge");
             assert_eq!(name, WWW_AUTHENTICATE);
             assert_eq!(value, "Basic realm=\"a \\\"quoted\\\" realm\", charset=\"UTF-8\"");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_user_costs_as_much_work_as_a_wrong_password() {
+        use std::sync::atomic::Ordering::Relaxed;
+        let by_hash = check(Proof::Hash(
+            Hashed::new("clerk", &hash_password("s3cret").expect("a hash")).expect("parses"),
+        ));
+        let by_password =
+            check(Proof::Password(Box::new(Fingerprint::of(b"clerk:s3cret").expect("random numbers"))));
+        let work = || {
+            let (Proof::Hash(hashed), Proof::Password(print)) = (&by_hash.proof, &by_password.proof) else {
+                unreachable!()
+            };
+            let prints = hashed.seen.load().as_ref().map_or(0, |seen| seen.compared.load(Relaxed));
+            [hashed.computed.load(Relaxed), prints, print.compared.load(Relaxed)]
+        };
+        // Before the right one is known by its fingerprint, and after.
+        for known in [false, true] {
+            let mut all = Vec::new();
+            for wrong in ["clerk:other", "nobody:s3cret", "nobody:other", ":", "clerk:", &"x:".repeat(500)] {
+                let before = work();
+                assert!(by_hash.check(&head(&[&basic(wrong)])).await.is_err());
+                assert!(by_password.check(&head(&[&basic(wrong)])).await.is_err());
+                let after = work();
+                all.push([0, 1, 2].map(|n| after[n] - before[n]));
+            }
+            // Looked for twice: before and after the wait for a processor.
+            assert_eq!(all, vec![[1, if known { 2 } else { 0 }, 1]; all.len()]);
+            assert!(by_hash.check(&head(&[&basic("clerk:s3cret")])).await.is_ok());
         }
     }
 

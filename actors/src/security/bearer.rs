@@ -19,6 +19,8 @@ use url::Url;
 use self::grant::Grant;
 use self::issuer::Check;
 use super::fixed::FixedHeader;
+use crate::admission::Rate;
+use crate::admission::metered::{Of, metered};
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Credentials, Guard, LOG_IN, Part};
 
@@ -39,6 +41,10 @@ pub struct Params {
     /// Whose tokens callers may show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     accept: Option<Accept>,
+    /// How often callers may call, by all channels that use this definition together; left out: as often as they like. One
+    /// more is answered 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate<Of>>,
 }
 
 /// See the module.
@@ -51,7 +57,7 @@ impl Kind for Bearer {
 
     fn example() -> Params {
         let token = Some(Secret::new("a-token-from-the-other-side"));
-        Params { token, client_credentials: None, accept: None }
+        Params { token, client_credentials: None, accept: None, rate: None }
     }
 
     fn check(params: &Params) -> Vec<Fault> {
@@ -78,6 +84,10 @@ impl Kind for Bearer {
         }
         faults.extend(params.client_credentials.iter().flat_map(ClientCredentials::check));
         faults.extend(params.accept.iter().flat_map(Accept::check));
+        faults.extend(params.rate.iter().flat_map(Rate::check));
+        if params.rate.is_some() && params.accept.is_none() {
+            faults.push(Fault::new("rate", "without `accept` nobody calls by this definition"));
+        }
         faults
     }
 
@@ -97,7 +107,8 @@ impl Kind for Bearer {
             guard.outgoing = Some(Arc::new(Grant::new(credentials, start.id.clone()).await?));
         }
         if let Some(accept) = params.accept {
-            guard.incoming = Some(Arc::new(Check::new(accept, &start).await?));
+            let check = Arc::new(Check::new(accept, &start).await?);
+            guard.incoming = Some(metered(check, params.rate.as_ref(), &start));
         }
         Ok(Part::Security(guard))
     }
@@ -154,7 +165,7 @@ mod tests {
     use super::*;
 
     fn params(token: Option<&str>) -> Params {
-        Params { token: token.map(Secret::new), client_credentials: None, accept: None }
+        Params { token: token.map(Secret::new), client_credentials: None, accept: None, rate: None }
     }
 
     #[test]

@@ -8,6 +8,9 @@ use sdk::{Error, Result};
 pub(super) struct Fingerprint {
     key: hmac::Key,
     tag: hmac::Tag,
+    /// How often it was compared.
+    #[cfg(test)]
+    pub(super) compared: std::sync::atomic::AtomicUsize,
 }
 
 impl Fingerprint {
@@ -19,11 +22,18 @@ impl Fingerprint {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new());
         let key = key.map_err(|_| Error::internal("the system gives no random numbers"))?;
         let tag = hmac::sign(&key, credential);
-        Ok(Self { key, tag })
+        Ok(Self {
+            key,
+            tag,
+            #[cfg(test)]
+            compared: Default::default(),
+        })
     }
 
     /// Whether this is the credential.
     pub(super) fn matches(&self, credential: &[u8]) -> bool {
+        #[cfg(test)]
+        self.compared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         hmac::verify(&self.key, credential, self.tag.as_ref()).is_ok()
     }
 }

@@ -7,6 +7,7 @@
 mod cache;
 mod token;
 
+use std::hash::Hasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use config::{Clock, Fault, Secret, Sessions, Span};
 use http::HeaderValue;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::WWW_AUTHENTICATE;
 use schemars::JsonSchema;
 use sdk::task::Endless;
 use sdk::{Caller, Error, HttpHead, Issuer, Result, Security};
@@ -25,7 +26,9 @@ use tokio::time::Instant;
 use self::cache::{Cache, Known};
 use self::token::{Claims, Mint};
 use super::fingerprint::Fingerprint;
+use crate::admission::Rate;
 use crate::admission::lockout::Lockout;
+use crate::admission::metered::{Of, metered};
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Guard, Part};
 
@@ -57,6 +60,10 @@ pub struct Params {
     /// The roles of those who show a token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
+    /// How often callers may call, by all channels that use this definition together; left out: as often as they like. One
+    /// more is answered 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate<Of>>,
 }
 
 fn default_ttl() -> Span {
@@ -78,6 +85,7 @@ impl Kind for Jwt {
             ttl: default_ttl(),
             max_ttl: None,
             roles: Vec::new(),
+            rate: None,
         }
     }
 
@@ -99,6 +107,7 @@ impl Kind for Jwt {
                     .hint("leave it out if a token may live as long as it is used"),
             );
         }
+        faults.extend(params.rate.iter().flat_map(Rate::check));
         faults
     }
 
@@ -130,12 +139,13 @@ impl Kind for Jwt {
             roles: params.roles,
             mint: Mint::new(start.id.name.as_str(), &seal, &sign)?,
             cache,
-            sessions: start.sessions,
-            clock: start.clock,
-            lockout: start.lockout,
+            sessions: start.sessions.clone(),
+            clock: start.clock.clone(),
+            lockout: start.lockout.clone(),
             _listening: listening,
         });
-        Ok(Part::Security(Guard { incoming: Some(tokens.clone()), issuer: Some(tokens), ..Guard::default() }))
+        let incoming = Some(metered(tokens.clone(), params.rate.as_ref(), &start));
+        Ok(Part::Security(Guard { incoming, issuer: Some(tokens), ..Guard::default() }))
     }
 }
 
@@ -165,15 +175,6 @@ fn away(error: config::StoreError) -> Error {
     Error::unavailable("whether this token is valid cannot be found out now").because(error)
 }
 
-/// The token in the one `Authorization` header.
-fn bearer(head: &HttpHead) -> Option<&str> {
-    let mut headers = head.headers.get_all(AUTHORIZATION).iter();
-    // Two of them: nobody knows which one others have looked at.
-    let (header, None) = (headers.next()?.to_str().ok()?, headers.next()) else { return None };
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
-}
-
 #[async_trait]
 impl Security for Tokens {
     fn guess(&self, _: &HttpHead) -> Option<Error> {
@@ -181,7 +182,7 @@ impl Security for Tokens {
     }
 
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
-        let token = bearer(head).ok_or_else(refused)?;
+        let token = head.bearer().ok_or_else(refused)?;
         if token.len() > token::LONGEST {
             return Err(refused());
         }
@@ -288,10 +289,12 @@ impl Issuer for Tokens {
         if let Some(from) = from {
             // Who names somebody else is not wrong here, and is counted all the same, so that it takes as long.
             let whose = if username == self.username { &self.security } else { NOBODY };
-            match (self.lockout.locks(whose, from), right) {
+            let mut attempt = self.lockout.attempt(whose, from);
+            attempt.write(given.as_bytes());
+            match (self.lockout.locks(&attempt), right) {
                 (true, _) => return Ok(None),
-                (false, true) => self.lockout.right(whose, from),
-                (false, false) => self.lockout.wrong(whose, from),
+                (false, true) => self.lockout.right(&attempt),
+                (false, false) => self.lockout.wrong(&attempt),
             }
         }
         match right {

@@ -25,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use crate::admission::Rate;
+use crate::admission::metered::{Of, metered};
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Guard, Part};
 
@@ -62,6 +64,10 @@ pub struct Params {
     /// The roles of callers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
+    /// How often callers may call, by all channels that use this definition together; left out: as often as they like. One
+    /// more is answered 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate<Of>>,
 }
 
 /// See the module.
@@ -82,6 +88,7 @@ impl Kind for Mtls {
             uris: Vec::new(),
             username: None,
             roles: Vec::new(),
+            rate: None,
         }
     }
 
@@ -94,7 +101,8 @@ impl Kind for Mtls {
             ("uris", &params.uris),
         ];
         let empty = lists.into_iter().filter(|(_, list)| list.iter().any(String::is_empty));
-        empty.map(|(at, _)| Fault::new(at, "nobody's name is empty")).collect()
+        let faults = empty.map(|(at, _)| Fault::new(at, "nobody's name is empty"));
+        faults.chain(params.rate.iter().flat_map(Rate::check)).collect()
     }
 
     fn offers(_: &Params) -> Option<Vec<&'static str>> {
@@ -105,8 +113,10 @@ impl Kind for Mtls {
         let path = params.ca.clone();
         let verifier = tokio::task::spawn_blocking(move || verifier(&path)).await??;
         let security = start.id.name.to_string();
-        let check = Check { params, verifier, security, clock: start.clock, right: Mutex::default() };
-        Ok(Part::Security(Guard { incoming: Some(Arc::new(check)), certificates: true, ..Guard::default() }))
+        let (rate, clock) = (params.rate.clone(), start.clock.clone());
+        let check = Arc::new(Check { params, verifier, security, clock, right: Mutex::default() });
+        let incoming = Some(metered(check, rate.as_ref(), &start));
+        Ok(Part::Security(Guard { incoming, certificates: true, ..Guard::default() }))
     }
 }
 

@@ -3,6 +3,7 @@
 mod cache;
 mod shown;
 
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 
 use self::cache::{Cache, Entry};
 use self::shown::{Picked, Shown, question};
+use crate::admission::Rate;
+use crate::admission::metered::{Of, metered};
 use crate::authority::{Authority, Identity, Method, Proof, Unproven};
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Guard, KNOW_PEOPLE, Part};
@@ -68,6 +71,10 @@ pub struct Params {
     /// How many callers are remembered, on each node, as keyed hashes of what they have shown. Default: 10000.
     #[serde(default = "default_remember")]
     remember: u32,
+    /// How often callers may call, by all channels that use this definition together; left out: as often as they like. One
+    /// more is answered 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate<Of>>,
 }
 
 fn default_recheck() -> Span {
@@ -97,6 +104,7 @@ impl Kind for Vault {
             recheck: default_recheck(),
             log_in_again: default_log_in_again(),
             remember: default_remember(),
+            rate: None,
         }
     }
 
@@ -120,6 +128,7 @@ impl Kind for Vault {
         if params.mount.is_some() && params.method == Some(Method::Token) {
             faults.push(Fault::new("mount", "tokens are looked up, not mounted"));
         }
+        faults.extend(params.rate.iter().flat_map(Rate::check));
         faults
     }
 
@@ -160,7 +169,8 @@ impl Kind for Vault {
             security,
             channel,
         };
-        Ok(Part::Security(Guard { incoming: Some(Arc::new(check)), ..Guard::default() }))
+        let incoming = Some(metered(Arc::new(check), params.rate.as_ref(), &start));
+        Ok(Part::Security(Guard { incoming, ..Guard::default() }))
     }
 }
 
@@ -288,6 +298,13 @@ impl Check {
         Ok(Admitted { caller: entry.caller.clone(), headers })
     }
 
+    /// The password that is shown.
+    fn guessed<'a>(&'a self, shown: &'a Shown) -> Option<Proof<'a>> {
+        let method = self.method.or_else(|| self.authority.default_method());
+        let proof = shown.proof(method, self.mount.as_deref());
+        proof.filter(|proof| matches!(proof.method, Method::UsernamePassword | Method::Ldap))
+    }
+
     fn shown(&self, head: &HttpHead) -> Result<Shown> {
         Shown::read(&head.headers).map_err(|e| e.header(WWW_AUTHENTICATE, CHALLENGE))
     }
@@ -298,13 +315,25 @@ impl Security for Check {
     /// A password; with a service that picks the method, whatever is shown may be taken for one.
     fn guess(&self, head: &HttpHead) -> Option<Error> {
         let shown = self.shown(head).ok()?;
-        let method = self.method.or_else(|| self.authority.default_method());
-        let proof = shown.proof(method, self.mount.as_deref());
-        let guessed = match proof {
-            Some(proof) => matches!(proof.method, Method::UsernamePassword | Method::Ldap),
-            None => false,
-        };
-        (guessed || self.service.is_some()).then(|| self.refuse(UNKNOWN))
+        (self.guessed(&shown).is_some() || self.service.is_some()).then(|| self.refuse(UNKNOWN))
+    }
+
+    fn fingerprint(&self, head: &HttpHead, mut into: &mut dyn Hasher) -> bool {
+        if self.service.is_none() && !shown::names_somebody(&head.headers) {
+            return false; // without taking anything apart
+        }
+        let Ok(shown) = self.shown(head) else { return false };
+        if self.service.is_some() {
+            // Nobody but the service knows what it looks at.
+            head.uri.hash(&mut into);
+            for (name, value) in &head.headers {
+                (name, value).hash(&mut into);
+            }
+            return true;
+        }
+        let Some(Proof { method, mount, username, secret }) = self.guessed(&shown) else { return false };
+        (method as u8, mount, username, secret).hash(&mut into);
+        true
     }
 
     async fn check(&self, head: &HttpHead) -> Result<Caller> {

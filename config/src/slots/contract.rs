@@ -22,8 +22,8 @@ fn job(text: &str, extra: &str) -> Definition {
         kind: KindTag::new(Family::Job, "interval"),
         enabled: true,
         params: serde_json::from_value::<Params>(params).expect("parameters"),
-        needs: std::collections::BTreeSet::default(),
-        claims: std::collections::BTreeSet::default(),
+        needs: crate::SmallSet::default(),
+        claims: crate::SmallSet::default(),
         changed_at: Revision::ZERO,
     }
 }

@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use config::{Family, Principal, Role};
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use sdk::request::bearer;
 use sdk::{Error, ErrorKind};
 
 use super::Head;
@@ -20,14 +21,11 @@ const FIRST: &str = "admin.token";
 /// # Errors
 /// Unauthenticated without a token that is known and has not ended; forbidden if it allows less.
 pub(super) fn check(app: &App, head: &Head, wanted: Role) -> Result<Principal, Box<Refusal>> {
-    let shown = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = shown.and_then(|value| value.split_once(' '));
-    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t.trim());
-    let known = token.filter(|token| !token.is_empty()).and_then(|token| known(app, token));
-    let Some((name, role)) = known else {
-        let message = match shown {
-            None => "a bearer token is wanted: the first start of the node wrote one to admin.token",
-            Some(_) => "this is no admin token of this node, or it has ended",
+    let token = bearer(&head.headers).filter(|token| !token.is_empty());
+    let Some((name, role)) = token.and_then(|token| known(app, token)) else {
+        let message = match head.headers.contains_key(AUTHORIZATION) {
+            false => "a bearer token is wanted: the first start of the node wrote one to admin.token",
+            true => "this is no admin token of this node, or it has ended",
         };
         let challenge = HeaderValue::from_static("Bearer realm=\"zeugma\"");
         let error = Error::unauthenticated(message).header(WWW_AUTHENTICATE, challenge);

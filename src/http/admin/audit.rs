@@ -1,6 +1,7 @@
 //! What the audit log says: what was done through the admin API, and whom it refused.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -40,6 +41,7 @@ pub(super) async fn search(call: Call) -> Result<Vec<Audited>, Failure> {
 /// if it panics.
 pub(super) struct Doing {
     app: App,
+    in_history: Arc<AtomicBool>,
     deed: Option<Deed>,
 }
 
@@ -62,13 +64,15 @@ impl Doing {
             reason: note.reason,
             cid: call.cid.to_string(),
         };
-        Ok(Self { app: call.app.clone(), deed: Some(deed) })
+        Ok(Self { app: call.app.clone(), in_history: call.in_history.clone(), deed: Some(deed) })
     }
 
     /// It was answered. Returns when that is noted, or after a while: what was done is not undone because the store is
     /// away.
     pub(super) async fn end(mut self, status: StatusCode) {
-        if let Some(deed) = self.deed.take() {
+        if let Some(deed) = self.deed.take()
+            && !self.in_history.load(Ordering::Relaxed)
+        {
             let noted = note(&self.app, Log::Done, Deed { status: status.as_u16(), ..deed });
             drop(tokio::time::timeout(PATIENCE, noted).await);
         }

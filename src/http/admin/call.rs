@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +35,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// Who calls; none where no token is wanted.
     pub(super) by: Option<Principal>,
+    /// Whether the history turns out to tell of what was done, so that the audit log needs no entry of its own.
+    pub(super) in_history: Arc<AtomicBool>,
     endpoint: Arc<Endpoint>,
     params: Vec<(&'static str, String)>,
     query: Vec<(String, String)>,
@@ -65,7 +68,8 @@ impl Call {
             let hint = suggest(name, known()).map(|hint| format!("; {hint}")).unwrap_or_default();
             return Err(Error::invalid(format!("there is no parameter {name:?} here{hint}")));
         }
-        Ok(Self { app, cid, headers: head.headers.clone(), body, by, endpoint, params, query })
+        let (headers, in_history) = (head.headers.clone(), Arc::default());
+        Ok(Self { app, cid, headers, body, by, in_history, endpoint, params, query })
     }
 
     /// The name of the endpoint.

@@ -1,6 +1,7 @@
 //! Endpoints about jobs: what becomes of them, and what operators do to them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use config::Name;
 use config::slots::{HISTORY, Record};
@@ -53,7 +54,10 @@ pub(super) async fn run(call: Call) -> Result<Started, Failure> {
 
 /// Switches one on.
 pub(super) async fn activate(call: Call) -> Result<Switched, Failure> {
-    switch(call, true).await
+    let in_history = call.in_history.clone();
+    let switched = switch(call, true).await?;
+    in_history.store(switched.in_history, Ordering::Relaxed);
+    Ok(switched)
 }
 
 /// Switches one off.

@@ -126,6 +126,7 @@ pub(super) fn endpoints() -> Vec<Arc<Endpoint>> {
         post("/api/v1/jobs/{name}/deactivate", "deactivateJob")
             .query::<Span>("wait", "How long to wait until every node serves it; 10s if left out.")
             .query::<String>("reason", "Why, for the history.")
+            .in_history()
             .json("Switches a job off.", jobs::deactivate),
 
         get("/api/v1/services", "listServices")

@@ -27,7 +27,7 @@ class Recorder(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(b"ok")
 
-    do_GET = do_HEAD = do_OPTIONS = do_POST = do_PUT = answer
+    do_GET = do_HEAD = do_OPTIONS = do_POST = do_PUT = do_DELETE = answer
 
     def log_message(self, *_):
         pass

@@ -121,7 +121,7 @@ async fn a_node_on_which_new_files_do_not_start_serves_the_old_ones_and_says_why
     let mut cluster = Cluster::of(2).await;
     deploy(cluster.node(1), "old");
     cluster.node(1).apply(&door());
-    cluster.add(3, &[], &[("BROKEN", "yes")]);
+    cluster.add(3, &[], &[("BROKEN", "yes"), ("ZEUGMA_PYTHON_ENVIRONMENT", "BROKEN")]);
     cluster.complete().await;
     answers(&cluster, 3, "old").await;
     let node = cluster.node(1);

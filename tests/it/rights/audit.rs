@@ -89,6 +89,26 @@ async fn it_tells_who_did_what_and_who_was_refused() {
     assert_eq!(audit(&node, &["-n", "500"]), all);
 }
 
+#[test]
+fn a_job_that_is_switched_on_or_off_is_told_of_once() {
+    let node = Program::start(&[]);
+    node.apply(&json!({"jobs": [
+        {"name": "j", "type": "interval", "service": "zeugma.ping", "every": "1h"},
+        {"name": "over", "type": "interval", "service": "zeugma.ping", "every": "1s", "repeats": 1}
+    ]}));
+    node.good(&["job", "deactivate", "j"]);
+    node.good(&["job", "activate", "j"]);
+    assert_eq!(whats(&audit(&node, &[])), ["change", "change", "change"], "by the history alone");
+    // One that has run out begins another turn without a change of its definition.
+    let deadline = std::time::Instant::now() + SOON;
+    while node.good(&["job", "activate", "over"]).contains("already") {
+        assert!(std::time::Instant::now() < deadline, "it does not run out");
+    }
+    let all = audit(&node, &[]);
+    assert!(whats(&all).contains(&"activateJob"), "{all:#?}");
+    assert_eq!(whats(&audit(&node, &["--text", "jobs/j/"])), [""; 0], "{all:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_node_tells_of_all() {
     let mut cluster = Cluster::of(2).await;

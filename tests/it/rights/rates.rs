@@ -52,6 +52,61 @@ channels:
     eventually(SOON, "the budget fills up", async || status(node.get("/fast")).await == 200).await;
 }
 
+#[tokio::test]
+async fn a_definition_has_one_budget_for_all_channels_that_use_it() {
+    let node = behind_a_proxy().await;
+    node.apply(
+        "
+security:
+- {name: clerk, type: basic, username: clerk, password: hush, rate: {limit: 4, per: 1h}}
+- {name: partner, type: api-key, key: key-1, rate: {limit: 2, per: 1h, by: address}}
+- {name: either, type: any-of, members: [clerk, partner], rate: {limit: 5, per: 1h, by: definition}}
+- {name: web, type: jwt, username: web, password: hush, rate: {limit: 1, per: 1h}}
+channels:
+- {name: one, type: rest, path: /one, service: zeugma.ping, security: clerk}
+- {name: two, type: rest, path: /two, service: zeugma.ping, security: clerk, rate: {limit: 1, per: 1h}}
+- {name: three, type: rest, path: /three, service: zeugma.ping, security: either}
+- {name: four, type: rest, path: /four, service: zeugma.ping, security: partner}
+- {name: five, type: rest, path: /five, service: zeugma.ping, security: web}
+",
+    )
+    .await;
+    let basic = |address: &str, path: &str, password: &str| {
+        from(address, node.get(path)).basic_auth("clerk", Some(password))
+    };
+    let key = |address: &str, path: &str| from(address, node.get(path)).header("x-api-key", "key-1");
+    // Only those who are let in use it up.
+    for _ in 0..5 {
+        assert_eq!(status(basic("10.0.0.9", "/one", "wrong")).await, 401);
+    }
+    assert_eq!(status(basic("10.0.0.1", "/one", "hush")).await, 200);
+    assert_eq!(status(basic("10.0.0.2", "/two", "hush")).await, 200);
+    assert_eq!(status(basic("10.0.0.2", "/two", "hush")).await, 429, "the channel's own");
+    assert_eq!(status(basic("10.0.0.3", "/three", "hush")).await, 200, "by a group");
+    assert_eq!(status(basic("10.0.0.1", "/one", "hush")).await, 200);
+    let refused = basic("10.0.0.1", "/one", "hush").send().await.expect("an answer");
+    assert_eq!(refused.status(), 429, "four of this caller by three channels");
+    assert_eq!(refused.headers()["ratelimit-policy"], "\"caller\";q=4;w=3600");
+    let wait: u64 = refused.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+    assert!((890..=900).contains(&wait), "{wait}");
+    assert_eq!(status(basic("10.0.0.3", "/three", "hush")).await, 429, "by the group just so");
+
+    assert_eq!(status(key("10.0.0.1", "/four")).await, 200);
+    assert_eq!(status(key("10.0.0.1", "/three")).await, 200);
+    assert_eq!(status(key("10.0.0.1", "/four")).await, 429);
+    for address in ["10.0.0.2", "10.0.0.3", "10.0.0.4"] {
+        assert_eq!(status(key(address, "/three")).await, 200, "another address");
+    }
+    assert_eq!(status(key("10.0.0.5", "/three")).await, 429, "five by the group together");
+    assert_eq!(status(key("10.0.0.5", "/four")).await, 200);
+
+    let log_in = node.post("/api/token").json(&json!({"username": "web", "password": "hush"}));
+    let token = log_in.send().await.expect("an answer").headers()["authorization"].clone();
+    let token = token.to_str().expect("text");
+    assert_eq!(status(node.get("/five").bearer_auth(token)).await, 200);
+    assert_eq!(status(node.get("/five").bearer_auth(token)).await, 429);
+}
+
 /// How many of these requests were answered, all sent at once; the others were refused.
 async fn answered(nodes: &[&Program], path: &str, each: usize) -> usize {
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -77,11 +132,20 @@ async fn nodes_share_a_budget_and_go_on_without_redis() {
         json!({"name": name, "type": "rest", "path": format!("/{name}"), "service": "zeugma.ping",
                "rate": {"limit": 30, "per": "1h", "by": "channel", "exact": exact}})
     };
-    cluster.node(1).apply(&json!({"channels": [channel("near", false), channel("exact", true)]}));
+    let by_key = |name: &str| json!({"name": name, "type": "rest", "path": format!("/{name}"), "service": "zeugma.ping", "security": "key"});
+    cluster.node(1).apply(&json!({
+        "security": [{"name": "key", "type": "api-key", "query": "key", "key": "k",
+                      "rate": {"limit": 30, "per": "1h", "exact": true}}],
+        "channels": [channel("near", false), channel("exact", true), by_key("keyed"), by_key("other")]
+    }));
 
     // Exact: ninety at once on three nodes, and not one too many.
     let nodes: Vec<&Program> = cluster.running().collect();
     assert_eq!(answered(&nodes, "/exact", 30).await, 30);
+
+    // Of a definition just so, whichever channel it is.
+    assert_eq!(answered(&nodes, "/keyed?key=k", 9).await, 27);
+    assert_eq!(answered(&nodes, "/other?key=k", 9).await, 3);
 
     // Without a wait: what one node let in, the others know a moment later.
     assert_eq!(answered(&nodes[..1], "/near", 40).await, 30, "one node alone is exact");

@@ -25,11 +25,12 @@ fn client(server: &Ca, folder: &Path, own: Option<&Certificate>) -> reqwest::Cli
 async fn clients_are_asked_for_a_certificate_as_soon_as_a_definition_wants_one() {
     let folder = || TempDir::new().expect("a folder");
     let (server, partners, strangers) = (Ca::new("server"), Ca::new("partners"), Ca::new("strangers"));
-    let (own, theirs, foreign, unknown) = (folder(), folder(), folder(), folder());
+    let [own, theirs, foreign, unknown, over] = [folder(), folder(), folder(), folder(), folder()];
     let ours = server.issue(&["localhost"], own.path());
     let partner = partners.issue(&["partner.example.com"], theirs.path());
     let other = partners.issue(&["other.example.com"], foreign.path());
     let stranger = strangers.issue(&["partner.example.com"], unknown.path());
+    let expired = partners.issue_expired(&["partner.example.com"], over.path());
     let ca = partners.write(theirs.path());
     let files = TlsFiles { cert: ours.certificate.clone(), key: ours.key.clone() };
     let node = TestNode::start_with(|settings| settings.tls = Some(files)).await;
@@ -59,17 +60,18 @@ async fn clients_are_asked_for_a_certificate_as_soon_as_a_definition_wants_one()
     node.apply(&bundle("partner.example.com")).await;
     let certified = |certificate| client(&server, own.path(), Some(certificate));
     let (right, wrong, foreign) = (certified(&partner), certified(&other), certified(&stranger));
+    let expired = certified(&expired);
     let bare = client(&server, own.path(), None);
     let known = |name: &str| (200, name.to_owned());
     for path in ["/closed", "/any"] {
         let (status, name) = get(&right, path).await;
         assert_eq!((status, name.is_empty()), (200, false), "{name}");
-        for refused in [&wrong, &foreign, &bare] {
+        for refused in [&wrong, &foreign, &expired, &bare] {
             assert_eq!(get(refused, path).await.0, 401, "{path}");
         }
     }
     // Everything else works with any certificate, or none.
-    for client in [&right, &wrong, &foreign, &bare, &early] {
+    for client in [&right, &wrong, &foreign, &expired, &bare, &early] {
         assert_eq!(get(client, "/open").await, known("nobody"));
     }
     let by_key = bare.get(url("/any")).header("x-api-key", "hush").send().await.expect("an answer");

@@ -157,3 +157,27 @@ async fn log_ins_by_ldap_with_a_real_directory_and_by_github_with_a_stand_in() {
     assert_eq!(who(&node, &[("X-Zato-Vault-Token-GitHub", "ghp_other")]).await, Err(401));
     assert_eq!(who(&node, &right).await, Err(401), "without its method, LDAP does not count");
 }
+
+/// How often Vault was asked something by the connection.
+fn asked(node: &TestNode) -> u64 {
+    let ours = |line: &&str| line.starts_with(r#"zeugma_calls_total{family="connection",name="v""#);
+    let metrics = node.metrics();
+    let count = |line: &str| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
+    metrics.lines().filter(ours).filter_map(count).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_user_costs_as_many_questions_as_a_wrong_password() {
+    let bao = Bao::start().await;
+    bao.user("clerk", "pw", "clerks", "60s").await;
+    let node = node(&bao.url(), "token: root, ping_every: 1h", "method: username-password").await;
+    let mut questions = std::collections::BTreeSet::new();
+    for (user, password) in
+        [("clerk", "other"), ("nobody", "pw"), ("nobody", "other"), ("clerk", "x"), ("x", "x")]
+    {
+        let before = asked(&node);
+        assert_eq!(who(&node, &[(USERNAME, user), (PASSWORD, password)]).await, Err(401));
+        questions.insert(asked(&node) - before);
+    }
+    assert_eq!(questions, [1].into(), "one question for each of them");
+}

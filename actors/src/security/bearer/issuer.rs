@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use config::{Clock, Fault, Span};
 use http::HeaderValue;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::WWW_AUTHENTICATE;
 use jsonwebtoken::{Algorithm, Validation};
 use schemars::JsonSchema;
 use sdk::{Caller, Error, HttpHead, Result, Security};
@@ -242,13 +242,7 @@ impl Security for Check {
     }
 
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
-        let mut headers = head.headers.get_all(AUTHORIZATION).iter();
-        let (Some(header), None) = (headers.next(), headers.next()) else { return Err(refused()) };
-        let text = header.to_str().ok().and_then(|text| text.split_once(' '));
-        let (scheme, token) = text.ok_or_else(refused)?;
-        if !scheme.eq_ignore_ascii_case("bearer") || token.len() > LONGEST {
-            return Err(refused());
-        }
+        let token = head.bearer().filter(|token| token.len() <= LONGEST).ok_or_else(refused)?;
         let claims = self.claims(token).await?.ok_or_else(refused)?;
         if !self.counts(&claims) {
             return Err(refused());

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use chrono::TimeDelta;
 use config::StoreError;
 use config::sessions::Memory;
+use http::header::AUTHORIZATION;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use proptest::prelude::*;
 use tokio::sync::broadcast;
@@ -127,15 +128,17 @@ async fn whoever_logs_in_is_let_in_with_the_token_and_nothing_of_it_can_be_read(
 }
 
 #[tokio::test]
-async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
+async fn an_unknown_user_and_a_wrong_password_get_the_same_answer_for_the_same_work() {
     let kit = kit();
-    for (user, password) in
+    let from = Some([192, 0, 2, 1].into());
+    for (n, (user, password)) in
         [("nobody", "hush"), ("wéb", "other"), ("", ""), ("wéb\nhush", ""), ("we\u{301}b", "hush")]
+            .into_iter()
+            .enumerate()
     {
-        assert!(
-            kit.tokens.log_in(user, password, None).await.expect("answers").is_none(),
-            "{user:?} {password:?}"
-        );
+        let answer = kit.tokens.log_in(user, password, from).await.expect("answers");
+        assert!(answer.is_none(), "{user:?} {password:?}");
+        assert_eq!(kit.tokens.credential.compared.load(Relaxed), n + 1, "{user:?} {password:?}");
     }
 }
 

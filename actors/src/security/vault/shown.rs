@@ -84,6 +84,11 @@ impl Shown {
     }
 }
 
+/// Whether there is a user name, without which there is no password.
+pub(super) fn names_somebody(headers: &HeaderMap) -> bool {
+    headers.contains_key(USERNAME)
+}
+
 /// What a service is told that picks the method. The body is null: callers are checked before it is read.
 pub(super) fn question(definition: &str, head: &HttpHead) -> Value {
     let mut environ = Map::new();
