@@ -204,11 +204,13 @@ class Services(WithZygote):
         cid = found.pop('cid')
         self.assertEqual(len(cid), 24)
         self.assertEqual(found, {
-            'payload': {'a': [1]}, 'input': {'q': '1', 'm': ['1', '2'], 'id': 'path'}, 'method': 'GET', 'path': '/c/5',
+            'payload': {'a': [1]}, 'input': {'q': '1', 'm': ['1', '2'], 'id': 'query'}, 'method': 'GET', 'path': '/c/5',
             'GET': {'q': '1', 'm': ['1', '2'], 'id': 'query'}, 'params': {'id': 'path'}, 'agent': 'tests', 'header': 'uno',
-            'channel_params': {'q': '1', 'm': ['1', '2'], 'id': 'path'}, 'chan': ['ch', 'rest', 'json'], 'same': True,
+            'channel_params': {'q': '1', 'm': ['1', '2'], 'id': 'query'}, 'chan': ['ch', 'rest', 'json'], 'same': True,
             'security': ['clerk', 'basic', 'joe', True, False, True], 'cluster_id': 7, 'environ': {'e': 1}})
         self.assertEqual(self.w.error('look', b'{"a"', payload='json', http=HTTP)['kind'], 'invalid')
+        path_first = dict(HTTP, url_params_pri='path-over-qs')
+        self.assertEqual(self.w.result('look', {}, http=path_first)['channel_params']['id'], 'path')
         self.assertEqual(self.w.result('form', b'a=1&b=2&b=3&c='), {'a': '1', 'b': ['2', '3'], 'c': ''})
 
     def test_what_goes_out(self):

@@ -125,13 +125,12 @@ class Request:
 
     @lazy
     def channel_params(self):
-        """Parameters of path and query as one; those of the path win."""
+        """Parameters of path and query as one; those of the query win, unless the channel says otherwise."""
         http = self._inv.said('http')
         if not http:
             return {}
-        found = flat(http.get('query') or {})
-        found.update(http.get('params') or {})
-        return found
+        query, path = flat(http.get('query') or {}), http.get('params') or {}
+        return {**query, **path} if http.get('url_params_pri') == 'path-over-qs' else {**path, **query}
 
     @property
     def cid(self):

@@ -50,7 +50,8 @@ impl<T: DeserializeOwned + JsonSchema> Decoder<T> {
         &self.schema
     }
 
-    /// Reads the input: the body's JSON object, over which the query and then the path are laid.
+    /// Reads the input: path, query and the body's JSON object, one over the other as the channel
+    /// wants it.
     ///
     /// # Errors
     /// Invalid, with line and column if the body is not JSON, with the element's path if it has another shape.
@@ -68,19 +69,21 @@ impl<T: DeserializeOwned + JsonSchema> Decoder<T> {
             deserializer.end().map_err(|e| malformed(&e))?;
             return Ok(input);
         };
-        let mut document = match request.payload()? {
+        let body = match request.payload()? {
             Value::Object(map) => map,
             Value::Null => Map::new(),
             _ => return Err(Error::invalid("the body is not a JSON object")),
         };
-        let mut from_query = Map::new();
+        let mut query = Map::new();
         for (name, text) in head.query() {
-            self.lay(&mut from_query, &name, text);
+            self.lay(&mut query, &name, text);
         }
-        document.extend(from_query);
-        for (name, text) in &head.params {
-            document.insert(name.to_string(), self.value(name, text.clone()));
-        }
+        let path = head
+            .params
+            .iter()
+            .map(|(name, text)| (name.to_string(), self.value(name, text.clone())))
+            .collect();
+        let document = request.precedence.join(path, query, body);
         serde_path_to_error::deserialize(Value::Object(document)).map_err(|e| mismatch(&e))
     }
 
@@ -139,6 +142,7 @@ fn scalar(property: &Value) -> Option<Scalar> {
 mod tests {
     use super::*;
     use crate::HttpHead;
+    use crate::precedence::{ParamsPri, UrlParamsPri};
     use std::sync::Arc;
 
     #[derive(serde::Deserialize, JsonSchema, PartialEq, Debug)]
@@ -162,11 +166,15 @@ mod tests {
     }
 
     #[test]
-    fn path_beats_query_beats_body_and_texts_become_what_the_type_wants() {
-        let input = Decoder::<Input>::new()
-            .decode(&request("/x?name=q&cust_id=2&tags=a", r#"{"cust_id": 1, "name": "b"}"#))
-            .expect("decodes");
-        assert_eq!(input, Input { cust_id: 17, name: Some("q".into()), tags: vec!["a".into()] });
+    fn query_beats_path_beats_body_unless_the_channel_says_otherwise_and_texts_become_what_the_type_wants() {
+        let mut request = request("/x?name=q&cust_id=2&tags=a", r#"{"cust_id": 1, "name": "b"}"#);
+        let decode = |request: &Request| Decoder::<Input>::new().decode(request).expect("decodes");
+        let input = decode(&request);
+        assert_eq!(input, Input { cust_id: 2, name: Some("q".into()), tags: vec!["a".into()] });
+        request.precedence.url = UrlParamsPri::PathOverQs;
+        assert_eq!(decode(&request).cust_id, 17);
+        request.precedence.params = ParamsPri::MsgOverChannelParams;
+        assert_eq!(decode(&request), Input { cust_id: 1, name: Some("b".into()), tags: vec!["a".into()] });
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod input;
 pub mod lock;
+pub mod precedence;
 pub mod request;
 pub mod response;
 pub mod security;

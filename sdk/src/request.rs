@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
+use crate::precedence::Precedence;
 use crate::{Cid, Error, Result};
 
 /// The head of an HTTP request: all that is known before its body is read.
@@ -74,6 +75,8 @@ pub struct Request {
     pub http: Option<Arc<HttpHead>>,
     /// What a service that calls another one says beside the body.
     pub said: Option<Arc<Said>>,
+    /// Which place wins where an element of the input comes in several.
+    pub precedence: Precedence,
 }
 
 /// What a service that calls another one says beside the body.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use config::{Claim, DefId, Family, Fault, Name, Need, Size, Want};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use sdk::precedence::Precedence;
 use sdk::{ChannelInfo, Cid, Error, ErrorKind, HttpHead, Request, Result};
 use serde::de::IgnoredAny;
 use tokio::sync::Semaphore;
@@ -167,7 +168,8 @@ impl HttpChannel for RestChannel {
                 json
             }
         };
-        Ok(Request { http: Some(head), ..Request::new(raw) })
+        let precedence = Precedence { params: self.params.params_pri, url: self.params.url_params_pri };
+        Ok(Request { http: Some(head), precedence, ..Request::new(raw) })
     }
 
     fn encode(&self, head: &HttpHead, cid: Cid, outcome: Result<sdk::Response>) -> Response<Bytes> {

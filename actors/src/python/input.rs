@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::schema::Shape;
 
-/// The input of a service, ready for it. The path is laid over the query, the query over the body; of the body only what
-/// is declared counts.
+/// The input of a service, ready for it. One is laid over the other as the channel wants it; of the body only what is
+/// declared counts.
 ///
 /// # Errors
 /// Invalid, if the body is no JSON object, or the input is not as declared.
@@ -29,10 +29,9 @@ pub(super) fn read(shape: &Shape, request: &Request) -> Result<Map<String, Value
                 None => drop(query.insert(name, value)),
             }
         }
-        input.extend(query);
-        for (name, text) in &head.params {
-            input.insert(name.to_string(), Value::String(text.clone()));
-        }
+        let path =
+            head.params.iter().map(|(name, text)| (name.to_string(), Value::String(text.clone()))).collect();
+        input = request.precedence.join(path, query, input);
     }
     shape.check(&mut input)?;
     Ok(input)
@@ -50,6 +49,7 @@ mod tests {
     use std::sync::Arc;
 
     use sdk::HttpHead;
+    use sdk::precedence::{ParamsPri, UrlParamsPri};
     use serde_json::json;
 
     use super::*;
@@ -84,16 +84,20 @@ mod tests {
     }
 
     #[test]
-    fn path_beats_query_beats_body_and_texts_become_what_is_declared() {
-        let request = request(
+    fn query_beats_path_beats_body_and_texts_become_what_is_declared() {
+        let mut request = request(
             "/x?cust_id=2&is_active=yes&tags=a&codes=x,%20y&else=1",
             &[("cust_id", "3")],
             r#"{"cust_id": 1, "unknown": 1, "day": "2026-02-21", "phones": [{"number": 5}]}"#,
         );
-        let read = read(&shape(), &request).expect("it is right");
-        let expected = json!({"cust_id": 3, "is_active": true, "tags": ["a"], "codes": ["x", "y"], "else": "1",
+        let read_of = |request: &Request| read(&shape(), request).expect("it is right");
+        let expected = json!({"cust_id": 2, "is_active": true, "tags": ["a"], "codes": ["x", "y"], "else": "1",
             "day": "2026-02-21", "phones": [{"number": "5"}]});
-        assert_eq!(Value::Object(read), expected);
+        assert_eq!(Value::Object(read_of(&request)), expected);
+        request.precedence.url = UrlParamsPri::PathOverQs;
+        assert_eq!(read_of(&request)["cust_id"], 3);
+        request.precedence.params = ParamsPri::MsgOverChannelParams;
+        assert_eq!(read_of(&request)["cust_id"], 1);
     }
 
     #[test]

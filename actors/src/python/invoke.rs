@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sdk::precedence::{Precedence, UrlParamsPri};
 use sdk::{Context, Error, ErrorKind, HttpHead, Request, Response, Result, response};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -108,6 +109,9 @@ struct Http<'a> {
     query: BTreeMap<String, Vec<String>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     params: BTreeMap<&'a str, &'a str>,
+    /// Left out, the query wins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url_params_pri: Option<UrlParamsPri>,
     headers: Headers<'a>,
     peer: String,
 }
@@ -127,7 +131,7 @@ impl Serialize for Headers<'_> {
 }
 
 impl<'a> Http<'a> {
-    fn of(head: &'a HttpHead) -> Self {
+    fn of(head: &'a HttpHead, precedence: Precedence) -> Self {
         let mut query = BTreeMap::<String, Vec<String>>::new();
         if head.uri.query().is_some() {
             for (name, value) in head.query() {
@@ -139,6 +143,7 @@ impl<'a> Http<'a> {
             path: head.path(),
             query,
             params: head.params.iter().map(|(name, value)| (&**name, value.as_str())).collect(),
+            url_params_pri: (precedence.url != UrlParamsPri::default()).then_some(precedence.url),
             headers: Headers(&head.headers),
             peer: head.peer.ip().to_string(),
         }
@@ -175,7 +180,7 @@ pub(super) fn header(
             data_format: channel.data_format,
             security,
         },
-        http: request.http.as_deref().map(Http::of),
+        http: request.http.as_deref().map(|head| Http::of(head, request.precedence)),
         job: channel.job.map(|kind| Job { name: &channel.name, job_type: job_type(kind) }),
         in_reply_to: said.and_then(|said| said.in_reply_to).map(|cid| cid.to_string()),
         environ: said.map(|said| &said.environ).filter(|environ| !environ.is_empty()),

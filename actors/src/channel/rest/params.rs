@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use config::{Fault, Name, Size, Span};
 use http::{HeaderName, HeaderValue, Method};
 use schemars::JsonSchema;
+use sdk::precedence::{ParamsPri, UrlParamsPri};
 use serde::{Deserialize, Serialize};
 
 use super::BODY_LIMIT;
@@ -49,6 +50,13 @@ pub struct Params {
     /// `json`, or left out: the body is handed on as it came.
     #[serde(default, skip_serializing_if = "is_raw")]
     pub data_format: DataFormat,
+    /// Which wins if an element of the input comes in the URL and in the body: `channel-params-over-msg`, the URL, or
+    /// `msg-over-channel-params`, the body.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub params_pri: ParamsPri,
+    /// Which wins if it comes in the path and in the query: `qs-over-path`, the query, or `path-over-qs`, the path.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub url_params_pri: UrlParamsPri,
     /// The media types that requests may have; left out: JSON ones on a `json` channel, any on a raw one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub request_types: Vec<String>,
