@@ -127,7 +127,7 @@ fn gone_on(cluster: &Cluster, node: &str, moment: i64) -> i64 {
     for all in records(cluster).into_values() {
         let by_it = |record: &&Value| record["node"].as_str().is_some_and(|by| by.starts_with(node));
         let begun = |record: &Value| record["started"].is_string().then(|| micros(&record["started"]));
-        let before = all.iter().filter(|record| micros(&record["slot"]) < moment).next_back();
+        let before = all.iter().rfind(|record| micros(&record["slot"]) < moment);
         if before.is_some_and(|record| by_it(&record)) {
             let others = all.iter().filter(|record| !by_it(record)).filter_map(begun);
             let first = others.filter(|at| *at > moment).min().expect("somebody goes on");
