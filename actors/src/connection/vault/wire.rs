@@ -157,7 +157,12 @@ impl Wire {
         // A little less than the call as a whole has, so that it is known here whose time was over.
         let own = self.timeout.mul_f64(0.98);
         let limit = own.min(deadline.saturating_duration_since(begun));
-        let sending = self.http.request(method, url).headers(self.headers(&request.path(), token)?).body(body).timeout(limit);
+        let sending = self
+            .http
+            .request(method, url)
+            .headers(self.headers(&request.path(), token)?)
+            .body(body)
+            .timeout(limit);
         let outcome = async {
             let mut response = sending.send().await?;
             let mut whole = BytesMut::new();
