@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of the Python package with every Python from 3.9 on that is found, or with those given.
+# Runs the tests of the Python package with every Python from 3.9 on that is found, or with those given; and those that need
+# no processes with Python 3.14, where tests/servers.sh has installed one.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -15,6 +16,10 @@ for python in "${found[@]}"; do
     case $seen in *" $version "*) continue ;; esac
     seen+="$version "
     echo "Python $version ($python)"
-    "$python" -s -B -m unittest discover -s tests
+    PYTHONWARNINGS=error::DeprecationWarning "$python" -s -B -m unittest discover -s tests
 done
+pyodide=${ZEUGMA_TEST_SERVERS:-../target/servers}/pyodide/node_modules/pyodide
+if [ $# -eq 0 ] && [ -f "$pyodide/pyodide.mjs" ] && command -v node >/dev/null; then
+    node tests/wasm.mjs "$pyodide"
+fi
 [ "$seen" != ' ' ] || { echo 'no Python from 3.9 on was found' >&2; exit 1; }

@@ -135,7 +135,7 @@ impl Node {
         let registry = Arc::new(registry);
         let lockout = registry.lockout.clone();
         let metrics = Metrics::new().map_err(|e| setup("metrics", &e))?;
-        let mut live = Live::new(tasks.clone(), clock.clone());
+        let mut live = Live::new(tasks.clone(), clock.clone()).with_locks(leases.clone());
         if let Some(redis) = &redis {
             live = live.with_caches(redis.clone());
         }
@@ -212,6 +212,7 @@ impl Node {
         let limit = self.app.settings.drain_timeout.get();
         let deadline = Instant::now() + limit;
         self.stop.send_replace(true);
+        self.app.live.begin_no_more();
         let mut clean = true;
         for listener in self.listeners {
             clean &= listener.drained(deadline).await;
@@ -293,6 +294,7 @@ fn python(settings: &Settings) -> Arc<Runtime> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Runtime::new(RuntimeSettings {
         python: settings.python.clone(),
+        environment: config::settings::passed_on(&settings.python_environment),
         data: settings.data.clone(),
         workers: settings.python_workers.map_or_else(cores, |workers| workers.get().into()),
         threads: settings.python_threads.get().into(),

@@ -102,7 +102,6 @@ enum Command {
     #[command(subcommand)]
     AdminToken(admin_token::AdminTokens),
     /// Changes passwords, keys and tokens
-    /// Changes the secrets of definitions
     #[command(subcommand)]
     Password(password::Password),
     /// Makes tokens for callers

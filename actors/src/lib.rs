@@ -7,6 +7,7 @@ extern crate sdk as zeugma;
 
 pub mod admission;
 pub mod authority;
+mod background;
 pub mod backoff;
 mod cache;
 pub mod channel;
@@ -19,6 +20,7 @@ pub mod job;
 pub mod keeper;
 pub mod kind;
 pub mod line;
+mod lock;
 pub mod meter;
 pub mod package;
 pub mod part;

@@ -1,10 +1,12 @@
 //! Runs services written in Python: worker processes, forked from a warm one, that services of packages are called in.
 
+mod callees;
 mod calls;
 mod declared;
 mod frame;
 mod input;
 mod invoke;
+mod locks;
 mod logs;
 mod outbox;
 mod pool;

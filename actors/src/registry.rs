@@ -6,7 +6,7 @@ use std::sync::Arc;
 use config::budgets::Budgets;
 use config::{
     About, Catalog, Checked, Clash, Clear, DefId, Definition, Draft, Family, Fault, KindTag, Name, Params,
-    Pointer, Revision, Rules,
+    Pointer, Revision, Rules, SmallSet,
 };
 use sdk::Service;
 use serde_json::Value;
@@ -207,8 +207,8 @@ fn native(name: Name) -> Definition {
         kind: KindTag::new(Family::Service, "native"),
         enabled: true,
         params: Params::default(),
-        needs: BTreeSet::new(),
-        claims: BTreeSet::new(),
+        needs: SmallSet::default(),
+        claims: SmallSet::default(),
         changed_at: Revision::ZERO,
     }
 }

@@ -1,18 +1,21 @@
 //! The live snapshot: everything that runs, at one revision. A request takes it once and reads nothing newer.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use config::cache::{Caches, Memory};
-use config::{Clock, DefId, Family, Fault, Name, Revision};
+use config::{Clock, DefId, Family, Fault, Leases, Name, Revision, lease};
 use sdk::cache::Caching;
+use sdk::lock::Locking;
 use sdk::task::Tasks;
 use sdk::{Error, Result};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::cache::Kept;
 use crate::engine::{Bound, Route};
+use crate::lock::Locks;
 use crate::part::{HttpChannel, Part};
 use crate::routes::Routes;
 use crate::running::{Parts, Running};
@@ -32,25 +35,33 @@ pub struct Snapshot {
     pub certificates: bool,
     /// What is wrong, by definition.
     pub faults: Arc<BTreeMap<DefId, Fault>>,
+    pub(crate) around: Arc<Around>,
+}
+
+/// What all snapshots of a node share.
+#[derive(Clone)]
+pub(crate) struct Around {
     pub(crate) tasks: Tasks,
     pub(crate) background: Arc<Semaphore>,
     pub(crate) clock: Clock,
     pub(crate) caching: Arc<dyn Caching>,
+    pub(crate) locking: Arc<dyn Locking>,
+    /// Where the snapshot of later is found.
+    pub(crate) live: Weak<ArcSwap<Snapshot>>,
+    /// From now on nothing that was put off begins.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl Snapshot {
     /// Nothing runs.
-    pub fn empty(tasks: Tasks, clock: Clock) -> Self {
+    fn empty(around: Around) -> Self {
         Self {
             revision: Revision::ZERO,
             parts: Arc::default(),
             routes: Arc::default(),
             certificates: false,
             faults: Arc::default(),
-            tasks,
-            background: Arc::new(Semaphore::new(MAX_BACKGROUND)),
-            caching: Arc::new(Kept(Arc::new(Memory::new(clock.clone())))),
-            clock,
+            around: Arc::new(around),
         }
     }
 
@@ -73,10 +84,7 @@ impl Snapshot {
             parts: Arc::new(parts),
             routes: Arc::new(routes),
             faults: Arc::new(faults),
-            tasks: self.tasks.clone(),
-            background: self.background.clone(),
-            clock: self.clock.clone(),
-            caching: self.caching.clone(),
+            around: self.around.clone(),
         }
     }
 
@@ -88,10 +96,7 @@ impl Snapshot {
             routes: self.routes.clone(),
             certificates: self.certificates,
             faults: Arc::new(faults),
-            tasks: self.tasks.clone(),
-            background: self.background.clone(),
-            clock: self.clock.clone(),
-            caching: self.caching.clone(),
+            around: self.around.clone(),
         }
     }
 
@@ -147,17 +152,45 @@ fn bind(running: &Arc<Running>, channel: &Arc<dyn HttpChannel>, parts: &Parts) -
 pub struct Live(Arc<ArcSwap<Snapshot>>);
 
 impl Live {
-    /// Begins with nothing.
+    /// Begins with nothing; caches and locks are in this node's memory.
     pub fn new(tasks: Tasks, clock: Clock) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(Snapshot::empty(tasks, clock))))
+        Self(Arc::new_cyclic(|live| {
+            let leases = lease::Memory::new(clock.clone());
+            ArcSwap::from_pointee(Snapshot::empty(Around {
+                background: Arc::new(Semaphore::new(MAX_BACKGROUND)),
+                caching: Arc::new(Kept(Arc::new(Memory::new(clock.clone())))),
+                locking: Arc::new(Locks { leases: Arc::new(leases), tasks: tasks.clone() }),
+                live: live.clone(),
+                stopping: CancellationToken::new(),
+                tasks,
+                clock,
+            }))
+        }))
     }
 
-    /// The same with caches that are kept elsewhere than in this node's memory.
-    pub fn with_caches(self, caches: Arc<dyn Caches>) -> Self {
+    fn around(&self, change: impl FnOnce(&mut Around)) {
         let now = self.now();
+        let mut around = Around::clone(&now.around);
+        change(&mut around);
         let faults = BTreeMap::clone(&now.faults);
-        self.replace(Snapshot { caching: Arc::new(Kept(caches)), ..now.with_faults(now.revision, faults) });
+        self.replace(Snapshot { around: Arc::new(around), ..now.with_faults(now.revision, faults) });
+    }
+
+    /// The same with caches that are kept elsewhere.
+    pub fn with_caches(self, caches: Arc<dyn Caches>) -> Self {
+        self.around(|around| around.caching = Arc::new(Kept(caches)));
         self
+    }
+
+    /// The same with locks that are kept elsewhere.
+    pub fn with_locks(self, leases: Arc<dyn Leases>) -> Self {
+        self.around(|around| around.locking = Arc::new(Locks { leases, tasks: around.tasks.clone() }));
+        self
+    }
+
+    /// From now on no call begins that was put off: the node stops.
+    pub fn begin_no_more(&self) {
+        self.now().around.stopping.cancel();
     }
 
     /// The snapshot of now, to be kept for a whole request.

@@ -7,6 +7,8 @@ extern crate zeugma_actors as actors;
 mod checks;
 #[path = "jobs/node.rs"]
 mod node;
+#[path = "jobs/plans.rs"]
+mod plans;
 #[path = "jobs/script.rs"]
 mod script;
 #[path = "jobs/world.rs"]

@@ -33,10 +33,16 @@ impl Drop for Process {
 /// Redis, writing to disk as one that holds the truth does.
 pub struct Redis {
     pub port: u16,
-    _process: Process,
+    process: Process,
 }
 
 impl Redis {
+    /// The number of its process.
+    #[allow(dead_code, reason = "not every harness looks at the process")]
+    pub fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
     #[allow(clippy::disallowed_methods)] // no setting of the engine; real time
     pub fn start(folder: &Path) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -65,7 +71,7 @@ impl Redis {
             assert!(begun.elapsed() < Duration::from_secs(20), "Redis does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { port, _process: process }
+        Self { port, process }
     }
 }
 
@@ -88,9 +94,14 @@ impl Served {
 
     /// Starts one; when this returns, it serves.
     pub fn start(folder: &Path, redis: u16, name: &str) -> Self {
+        Self::start_with(folder, &format!("redis://127.0.0.1:{redis}"), name)
+    }
+
+    /// The same with this store.
+    pub fn start_with(folder: &Path, store: &str, name: &str) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut child = Command::new(program)
-            .args(["--serve", name, "--store", &format!("redis://127.0.0.1:{redis}"), "--folder"])
+            .args(["--serve", name, "--store", store, "--folder"])
             .arg(folder)
             .stdout(Stdio::piped())
             .spawn()
@@ -120,7 +131,7 @@ pub fn serve(name: &str, store: &str, folder: &Path) {
     let flags = Flags {
         listen: Some("127.0.0.1:0".into()),
         admin: Some("127.0.0.1:0".into()),
-        cluster_listen: Some("127.0.0.1:0".into()),
+        cluster_listen: (store != "embedded").then(|| "127.0.0.1:0".into()),
         data: Some(folder.join(name)),
         store: Some(Secret::new(store)),
         node: Some(name.into()),

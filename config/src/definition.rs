@@ -1,12 +1,12 @@
 //! A definition: one named thing that is wanted, with its secrets sealed; and a draft, one that is being proposed.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::name::{DefId, KindTag, Revision};
+use crate::small_set::SmallSet;
 
 /// The key that marks a sealed secret inside stored parameters: `{"$sealed": "<token>"}`.
 pub const SEALED_KEY: &str = "$sealed";
@@ -68,10 +68,10 @@ pub struct Definition {
     pub params: Params,
     /// The definitions it refers to. They start before it, and cannot be deleted while it is there.
     #[serde(default)]
-    pub needs: BTreeSet<DefId>,
+    pub needs: SmallSet<DefId>,
     /// What it holds alone among the enabled ones, such as a route.
     #[serde(default)]
-    pub claims: BTreeSet<String>,
+    pub claims: SmallSet<String>,
     /// The revision that changed it last; the store sets it.
     #[serde(default)]
     pub changed_at: Revision,

@@ -4,6 +4,7 @@
 
 mod keys;
 mod layers;
+mod passed;
 mod proxies;
 mod redis_address;
 mod store_url;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::layers::KEYS as NAMES;
+pub use self::passed::Passed;
 pub use self::proxies::Proxies;
 pub use self::redis_address::RedisAddress;
 pub use self::store_url::StoreUrl;
@@ -43,12 +45,10 @@ pub fn env_var(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The names of the variables of this process that are ours: some are secrets, so no process that runs the code of others
-/// is to see them.
+/// Those variables of this process that a process which runs the code of others gets to see.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-pub fn secret_names() -> Vec<std::ffi::OsString> {
-    let ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with(layers::PREFIX);
-    std::env::vars_os().map(|(name, _)| name).filter(ours).collect()
+pub fn passed_on(passed: &Passed) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    passed.of(std::env::vars_os())
 }
 
 /// The variables that begin with `ZEUGMA_`, and those that say where the user keeps data. Never printed: some are secrets.
@@ -226,6 +226,8 @@ pub struct Settings {
     pub python_threads: NonZeroU16,
     /// How much memory a worker process may use.
     pub python_memory: Size,
+    /// Which variables of its environment a worker process sees, beside those that every program needs.
+    pub python_environment: Passed,
 }
 
 impl Settings {
@@ -268,6 +270,9 @@ impl Settings {
             python_workers: layers.get("python_workers", "a number from 1"),
             python_threads: layers.get("python_threads", "a number from 1").unwrap_or(PYTHON_THREADS),
             python_memory: layers.get("python_memory", "a size, such as 512MB").unwrap_or(PYTHON_MEMORY),
+            python_environment: layers
+                .get("python_environment", "a list of names of variables, such as APP_MODE or AWS_*")
+                .unwrap_or_default(),
         };
         let tls = match (layers.get("tls_cert", path), layers.get("tls_key", path)) {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),

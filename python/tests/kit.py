@@ -177,7 +177,7 @@ class Worker:
         said = {'service': service, 'cid': 'c' * 22 + '%02d' % (number % 100), 'payload': 'raw', 'deadline_ms': 10000,
                 'channel': {'name': 'ch', 'type': 'rest', 'security': None, 'data_format': 'json'}}
         said.update(header)
-        rest = {name: said.pop(name) for name in ('channel', 'http', 'job', 'environ') if name in said}
+        rest = {name: said.pop(name) for name in ('channel', 'http', 'job', 'environ', 'in_reply_to') if name in said}
         # The engine may say all in one object, or that last which few services look at.
         text = json.dumps(said) + '\n' + json.dumps(rest) if number % 4 else json.dumps(dict(said, **rest))
         self.writer.send_all(wire.frames(wire.INVOKE, number, text.encode(), body))
@@ -228,7 +228,7 @@ class WithZygote(unittest.TestCase):
         cls.zygote = Zygote()
         cls.addClassCleanup(cls.zygote.close)
 
-    def worker(self, files=None, folder=None, loaded=True, sio=None, **fork):
+    def worker(self, files=None, folder=None, loaded=True, types_by_name=None, **fork):
         """A worker that has loaded these files (name: text), or those of a folder."""
         if files is not None:
             folder = tempfile.mkdtemp(prefix='zeugma-test-')
@@ -240,7 +240,7 @@ class WithZygote(unittest.TestCase):
                     file.write(text)
         worker = self.zygote.fork(**fork)
         self.addCleanup(worker.close)
-        said = worker.load(folder, None if files is None else list(files), **({'sio': sio} if sio else {}))
+        said = worker.load(folder, None if files is None else list(files), types_by_name=types_by_name)
         if loaded:
             self.assertNotIn('error', said, said.get('error', {}).get('traceback'))
         else:

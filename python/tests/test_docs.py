@@ -15,7 +15,9 @@ class Page(kit.WithZygote):
             blocks = re.findall(r'^```python\n(.*?)^```', file.read(), re.M | re.S)
         self.assertGreater(len(blocks), 5)
         w = self.worker({f'example_{n}.py': block for n, block in enumerate(blocks)})
-        self.assertEqual(sorted(w.declared), ['both', 'create-order', 'get-customer', 'move-bill', 'remind', 'save-customer'])
+        self.assertEqual(sorted(w.declared), [
+            'bill', 'both', 'choose', 'compare', 'create-order', 'get-customer', 'import', 'imported', 'move-bill', 'remind',
+            'rotate', 'save-customer', 'start-import'])
         self.assertEqual(w.declared['get-customer']['description'], 'The CRM system is asked each time.')
         order = {'cust_id': 1, 'due': '2026-02-21T10:00:00', 'amount': '1.5', 'address': {'street': 's', 'number': 1}}
         self.assertEqual(w.result('create-order', order), {'order_id': 2026, 'warnings': []})

@@ -137,7 +137,7 @@ class A(Service):
 
     def test_types_by_name_can_be_configured(self):
         source = 'class A(Service):\n    name = "a"\n    input = "sum_total", "user_id"\n'
-        w = self.worker({'a.py': source}, sio={'int': {'suffix': ['_total']}})
+        w = self.worker({'a.py': source}, types_by_name={'int': {'suffix': ['_total']}})
         types = {k: v['type'] for k, v in w.declared['a']['input']['properties'].items()}
         self.assertEqual(types, {'sum_total': 'integer', 'user_id': 'string'})
 

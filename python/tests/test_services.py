@@ -340,4 +340,4 @@ class Services(WithZygote):
         self.assertEqual(self.w.invoke('later')[2], b'd' * 24)
         header, body = self.w.calls[0]
         self.assertEqual((header['name'], header['op'], json.loads(body)), ('target', 'invoke_async', {'a': 1}))
-        self.assertEqual((header['kw']['callback'], header['kw']['expiration']), ('later', 15))
+        self.assertEqual((header['kw']['callback'], header['kw']['expiration']), (['later'], 15))

@@ -121,6 +121,47 @@ class Testing(unittest.TestCase):
             engine.run(Retry)
         self.assertEqual(len(engine.calls_of('service')), 4)
 
+    def test_what_is_to_be_done_in_the_background_is_done_at_once(self):
+        class Background(z.Service):
+            def handle(self):
+                self.invoke_async('double', {'n': 2}, callback=['told', 'told'])
+                self.patterns.fanout.invoke({'double': {'n': 3}, 'fails': 'x'}, on_final='final', on_target='each')
+                cid = self.patterns.invoke_retry.invoke('fails', 'y', async_fallback=True, callback='each', repeats=2, seconds=1,
+                                                        context='c', cid=None)
+                self.response.payload = len(cid)
+
+        class Double(z.Service):
+            name = 'double'
+
+            def handle(self):
+                self.response.payload = {'n': self.request.payload['n'] * 2}
+
+        seen = []
+        engine = testing.Engine()
+        engine.services.update(double=Double, fails=z.UpstreamError(None, 'no'), told=lambda p: seen.append(p['n']),
+                               each=lambda p: seen.append((p['target'], p['ok'], p.get('context'))),
+                               final=lambda p: seen.append(sorted(p['data'])))
+        self.assertEqual(engine.run(Background).data, 24)
+        self.assertEqual(seen, [4, 4, ('double', True, None), ('fails', False, None), ['double', 'fails'], ('fails', False, 'c')])
+
+    def test_locks(self):
+        class Locks(z.Service):
+            def handle(self):
+                with self.lock('a') as lock:
+                    self.response.payload = lock.fence
+
+        class AsyncLocks(z.Service):
+            async def handle(self):
+                async with self.lock('a') as lock:
+                    self.response.payload = lock.fence
+
+        engine = testing.Engine()
+        self.assertEqual((engine.run(Locks).data, engine.run(AsyncLocks).data), (1, 2))
+        self.assertEqual([call.op for call in engine.calls_of('lock', 'a')], ['take', 'give'] * 2)
+        engine.locked.add('a')
+        with self.assertRaises(z.LockTimeout):
+            engine.run(Locks)
+
 
 class Time(unittest.TestCase):
 

@@ -5,7 +5,7 @@ import importlib.machinery
 import sys
 import typing
 
-from . import elements, errors, model, service, simpleio, structures, words
+from . import elements, errors, locking, model, service, simpleio, structures, words
 
 _TOP = 'zato'
 
@@ -66,6 +66,8 @@ def _names(name):
         return types
     if name == 'zato.common' or name.startswith('zato.common.'):
         return dict(_public(words), **_errors())
+    if name == 'zato.distlock':
+        return {'LockTimeout': locking.LockTimeout, 'LockInUse': locking.LockTimeout}
     if name == 'zato.helpers':
         return dict(_public(words))
     return None

@@ -26,10 +26,10 @@ class Time:
 
     def now(self, format='YYYY-MM-DDTHH:mm:ss', tz=None, needs_format=True, delta=None):
         """The local time, or that of a zone such as Europe/London."""
-        zone = tz
-        if isinstance(tz, str):
+        zone = {'local': None, 'UTC': dt.timezone.utc}.get(tz, tz) if isinstance(tz, str) else tz
+        if isinstance(zone, str):
             from zoneinfo import ZoneInfo
-            zone = None if tz == 'local' else ZoneInfo(tz)
+            zone = ZoneInfo(zone)
         moment = dt.datetime.fromtimestamp(present(), zone)
         return self._shown(moment + delta if delta else moment, format, needs_format)
 

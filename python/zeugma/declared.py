@@ -88,8 +88,10 @@ class _Walk(ast.NodeVisitor):
         if isinstance(target, ast.Attribute):
             if target.attr in _INVOKES and isinstance(target.value, ast.Name) and target.value.id == 'self':
                 self._invoked(node)
+                self._told(node)
             elif target.attr == 'invoke' and self._is_patterns(target.value):
                 self._invoked(node)
+                self._told(node)
             elif target.attr == 'get' and node.args:
                 self._used(target.value, node.args[0])
         self.generic_visit(node)
@@ -100,12 +102,27 @@ class _Walk(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _invoked(self, node):
-        first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg in ('service', 'name')), None)
-        name = self._name(first) if first is not None else None
-        if name:
-            self.invokes.add(name)
-        else:
-            self.dynamic = True
+        words = ('service', 'name', 'target', 'targets')
+        first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg in words), None)
+        self._calls(first.keys if isinstance(first, ast.Dict) else [first])
+
+    def _told(self, node):
+        """The services that hear of the outcome."""
+        words = ('callback', 'on_target', 'on_final')
+        told = [keyword.value for keyword in node.keywords if keyword.arg in words]
+        if getattr(node.func.value, 'attr', None) in ('fanout', 'parallel'):
+            told += node.args[1:]
+        for value in told:
+            own = isinstance(value, ast.Name) and value.id == 'self' or isinstance(value, ast.Constant) and not value.value
+            self._calls(value.elts if isinstance(value, (ast.List, ast.Tuple)) else [] if own else [value])
+
+    def _calls(self, nodes):
+        for node in nodes:
+            name = self._name(node) if node is not None else None
+            if name:
+                self.invokes.add(name)
+            else:
+                self.dynamic = True
 
     @staticmethod
     def _is_patterns(node):

@@ -149,7 +149,7 @@ def load(header):
     folder = header['dir']
     linecache.clearcache()
     try:
-        return load_package(folder, header.get('files') or (), header.get('sio'))
+        return load_package(folder, header.get('files') or (), header.get('types_by_name'))
     except LoadFault as error:
         return {'error': error.fault}, {}
     except BaseException as error:

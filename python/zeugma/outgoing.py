@@ -85,6 +85,9 @@ class Connection:
 
         return ask
 
+    def __call__(self, *_, **__):
+        raise AttributeError(f'{self._kind} has no {self.name!r}; connections go by their names: {self._kind}[name]')
+
     def __enter__(self):
         return self
 
@@ -295,10 +298,52 @@ class Http(Connection):
     send = post
 
 
+class Vault(Connection):
+    """Secrets of a Vault server: read(path), field(path, name), write(path, fields), delete(path), list(path). Paths begin with
+    the mount point of an engine, such as secret/my-app."""
+
+    @property
+    def client(self):
+        """The same in the words of the client library for Vault that older services use."""
+        return VaultClient(self)
+
+
+class VaultClient:
+    """Reads and writes secrets: what is found is in `data`, and None is what is not there."""
+
+    def __init__(self, vault):
+        self._vault = vault
+
+    def _found(self, op, path, key):
+        vault = self._vault
+        return vault._service._link.recover(
+            lambda: vault._ask(op, {'path': path}, b'', lambda h, _: {'data': key(h.get('result'))}), NotFound, lambda: None)
+
+    def read(self, path):
+        """The fields of a secret."""
+        return self._found('read', path, lambda fields: fields)
+
+    def list(self, path):
+        """The names below a path."""
+        return self._found('list', path, lambda names: {'keys': names})
+
+    def write(self, path, wrap_ttl=None, **fields):
+        """Writes a secret with these fields."""
+        return self._vault._ask('write', {'path': path, 'data': fields})
+
+    def delete(self, path):
+        """Deletes a secret."""
+        return self._vault._ask('delete', {'path': path})
+
+    def is_authenticated(self):
+        """Whether the server is there and unsealed. The token is the connection's."""
+        return self._vault._ask('ping', {}, b'', lambda *_: True)
+
+
 #: Names of kinds that service code uses, and what the engine calls them.
 KINDS = {'plain_http': 'http', 'rest': 'http', 'http': 'http', 'ftp': 'ftp', 'jms_wmq': 'ibm_mq', 'wmq': 'ibm_mq'}
 
-_CLIENTS = {'ftp': Ftp, 'http': Http}
+_CLIENTS = {'ftp': Ftp, 'http': Http, 'vault': Vault}
 
 
 class Outgoing:

@@ -3,12 +3,12 @@
 import contextvars
 import logging
 
-from .errors import BadRequest
 from .exchange import Request, Response
 from .lazy import lazy
 from .caching import Cache
+from .locking import Lock
 from .outgoing import Outgoing, decode, encode
-from .patterns import Patterns
+from .patterns import Patterns, name_of, names_of
 from .simpleio import Input
 from . import clock
 
@@ -17,11 +17,14 @@ current = contextvars.ContextVar('zeugma_invocation', default=None)
 
 _INSTEAD = {
     'kvdb': 'self.cache', 'odb': 'a connection of the engine under self.outgoing',
-    'pubsub': 'self.invoke_async', 'lock': 'self.cache', 'sso': 'a security definition of the channel',
+    'pubsub': 'self.invoke_async or self.patterns.fanout', 'sso': 'a security definition of the channel',
     'wsx': 'self.outgoing', 'cloud': 'self.outgoing', 'search': 'self.outgoing', 'email': 'self.outgoing',
     'user_config': 'the environment or a file of the package', 'static_config': 'a file of the package',
     'crypto': 'the modules hashlib, hmac and secrets', 'msg': 'plain Python on self.request.payload',
     'servers': 'self.invoke', 'wsgi_environ': 'self.request.http', 'definition': 'self.outgoing',
+    'im': 'self.outgoing', 'sms': 'self.outgoing', 'cassandra_conn': 'self.outgoing', 'cassandra_query': 'self.outgoing',
+    'audit_pii': 'self.logger', 'translate': 'self.cache', 'usage': 'the metrics of the node',
+    'processing_time': 'the metrics of the node', 'schema': 'the declared input', 'vault': 'self.outgoing.vault',
 }
 
 
@@ -121,16 +124,18 @@ class Service:
             return Input(found) if as_bunch and isinstance(found, dict) else found
 
         said = {'payload': how, 'channel': channel, 'data_format': data_format, 'timeout': timeout}
-        return self._call('service', _name_of(service), 'invoke', said, body, convert)
+        return self._call('service', name_of(service), 'invoke', said, body, convert)
 
     def invoke_async(self, service, payload='', channel='invoke-async', data_format='dict', expiration=15,
                      to_json_string=False, cid=None, callback=None, zato_ctx=None, environ=None, delay=None, **_):
-        """Has another service called later and returns the cid of that call at once."""
+        """Has another service called in the background, after `delay` seconds, and returns the cid of that call at once.
+        The services in `callback` are called with its answer; if none is named, the one called like this service with
+        `-async-callback` behind, if there is one."""
         how, body = encode(payload)
         said = {'payload': how, 'channel': channel, 'data_format': None if data_format == 'dict' else data_format,
-                'expiration': expiration, 'cid': cid, 'delay': delay,
-                'callback': self.name if callback is self else _name_of(callback) if callback else None}
-        return self._call('service', _name_of(service), 'invoke_async', said, body, lambda h, _: h.get('result'))
+                'expiration': expiration, 'cid': cid, 'delay': delay, 'environ': environ,
+                'callback': None if callback is None else names_of(callback)}
+        return self._call('service', name_of(service), 'invoke_async', said, body, lambda h, _: h.get('result'))
 
     def invoke_by_impl_name(self, name, *args, **kw):
         """As `invoke`."""
@@ -157,6 +162,11 @@ class Service:
     def cache(self):
         """What all nodes remember: self.cache.get(key), self.cache.default, self.cache['another']."""
         return Cache(self)
+
+    def lock(self, name=None, ttl=20, block=10):
+        """A lock of the cluster, called as this service unless it has a name: `with self.lock(): ...`. It is held for `ttl`
+        seconds at most, and waited for `block` seconds; LockTimeout if it is not to be had."""
+        return Lock(self, name or self.name, ttl, block)
 
     @property
     def patterns(self):
@@ -189,6 +199,11 @@ class Service:
     def environ(self):
         """A dict that goes along with the request, from hook to hook."""
         return dict(self._inv.said('environ') or {})
+
+    @lazy
+    def in_reply_to(self):
+        """The cid of the call whose outcome this invocation is told of; None, if of none."""
+        return self._inv.said('in_reply_to')
 
     @property
     def job_type(self):
@@ -278,15 +293,6 @@ class Service:
         instead = _INSTEAD.get(name)
         hint = f'; use {instead} instead' if instead else ''
         raise AttributeError(f'{type(self).__name__} has no {name!r}{hint}')
-
-
-def _name_of(service):
-    if isinstance(service, str):
-        return service
-    name = getattr(service, 'name', None) or getattr(service, 'get_name', lambda: None)()
-    if not name:
-        raise BadRequest(None, f'{service!r} is no service')
-    return name
 
 
 class AdminService(Service):

@@ -169,7 +169,8 @@ class Engine:
     """Stands in for the engine.
 
     `ftp`, `http`, `services` and `others[kind]` hold, by name, what answers: data, an exception to be raised, or a
-    function that is given the Call (a function for a service is given the payload). `calls` is what was asked."""
+    function that is given the Call (a function for a service is given the payload). `calls` is what was asked. What is to
+    be done in the background is done at once. `locked` has the names of locks that somebody else holds."""
 
     def __init__(self, now=None):
         self.now = now
@@ -179,7 +180,9 @@ class Engine:
         self.services = {}
         self.caches = Caches()
         self.others = {}
+        self.locked = set()
         self.cids = itertools.count(1)
+        self.fences = itertools.count(1)
 
     def calls_of(self, kind, name=None, op=None):
         """What was asked of this kind, of this name, in this way."""
@@ -234,6 +237,8 @@ class Engine:
             return self._http(call)
         if call.kind == 'service':
             return self._service(call)
+        if call.kind == 'lock':
+            return self._lock(call)
         found = self._found(self.others.get(call.kind, {}), call, call)
         return {'result': found}, b''
 
@@ -258,15 +263,50 @@ class Engine:
         return {'status': status, 'headers': headers}, body
 
     def _service(self, call):
-        found = self.services.get(call.name)
-        if isinstance(found, type) and issubclass(found, Service):
-            data = self.run(found, call.data).data
-        else:
-            data = self._found(self.services, call, call.data)
-        if call.op == 'invoke_async':
-            return {'result': f'{next(self.cids):024x}'}, b''
-        how, body = encode(data)
+        if call.op == 'unknown':
+            return {'result': [name for name in call.kw['names'] if name not in self.services]}, b''
+        if call.op != 'invoke':
+            return {'result': self._background(call)}, b''
+        how, body = encode(self._called(call.name, call))
         return {'payload': how}, body
+
+    def _called(self, name, call, data=None):
+        found = self.services.get(name)
+        data = call.data if data is None else data
+        if isinstance(found, type) and issubclass(found, Service):
+            return self.run(found, data).data
+        return self._found(self.services, Call('service', name, call.op, call.args, call.kw, call.body), data)
+
+    def _background(self, call):
+        """Does at once what the engine does in the background; what is raised is in the outcomes, or raised here if nobody
+        hears of it."""
+        kw, cid, outcomes, rest = call.kw, call.kw.get('cid') or f'{next(self.cids):024x}', {}, call.body
+        targets = kw.get('targets') or [[call.name, kw.get('payload', 'bytes'), len(rest)]]
+        for target, how, length in targets:
+            data, rest = decode(how, rest[:length]), rest[length:]
+            outcome = outcomes[target] = {'cid': cid, 'ok': True, 'response': None, 'exception': None, 'target': target}
+            try:
+                outcome['response'] = self._called(target, call, data)
+            except Exception as error:
+                if call.op == 'invoke_async':
+                    raise
+                outcome.update(ok=False, exception=str(error))
+            if call.op == 'invoke_async':
+                told = [(name, outcome['response']) for name in kw.get('callback') or ()]
+            else:
+                if call.op == 'retry':
+                    outcome['context'] = kw.get('context')
+                told = [(name, outcome) for name in kw.get('on_target') or kw.get('callback') or ()]
+            for name, what in told:
+                self._called(name, call, what)
+        for name in kw.get('on_final') or ():
+            self._called(name, call, {'cid': cid, 'data': outcomes})
+        return cid
+
+    def _lock(self, call):
+        if call.op == 'give':
+            return {'result': True}, b''
+        return {'result': None if call.name in self.locked else next(self.fences)}, b''
 
 
 class _At:

@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::connection::Handle;
 use crate::engine::Engine;
-use crate::{Caller, Cid, Error, Issuer, Request, Response, Result};
+use crate::{Background, Caller, Cid, Error, Issuer, Lock, Request, Response, Result, lock};
 
 /// Where a request came in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,6 +53,9 @@ pub enum Origin {
     /// From the engine itself, such as a job, or from an operator: they need no roles.
     Within,
 }
+
+/// How long to wait before a lock is asked for again: at first, and at most.
+const LOCK_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
 /// How deep services may call each other: deeper is taken for a circle.
 pub const MAX_DEPTH: usize = 16;
@@ -195,6 +199,11 @@ impl Context {
         Ok(Cache::new(self.0.engine.caching()?, name))
     }
 
+    /// Whether there is a service of this name that runs.
+    pub fn has_service(&self, name: &str) -> bool {
+        self.0.engine.has_service(name)
+    }
+
     /// Calls another service and waits for its answer, within this deadline.
     ///
     /// # Errors
@@ -208,7 +217,44 @@ impl Context {
     /// # Errors
     /// Not found, or too many are running already.
     pub fn invoke_async(&self, service: &str, request: Request) -> Result<Cid> {
-        self.0.engine.clone().invoke_async(self, service, request)
+        self.begin(Background::of(service, request))
+    }
+
+    /// Begins calls that nobody waits for; their cid is answered.
+    ///
+    /// # Errors
+    /// If one of the services is not there, the delay is too long, or too many are running already.
+    pub fn begin(&self, work: Background) -> Result<Cid> {
+        self.0.engine.clone().begin(self, work)
+    }
+
+    /// Takes a lock of the cluster for `ttl` at most, and waits for it as long as `wait`, within this deadline; none, if it
+    /// is not to be had.
+    ///
+    /// # Errors
+    /// If the name or the time is none for a lock; unavailable, if the store is away.
+    pub async fn lock(&self, name: &str, ttl: Duration, wait: Duration) -> Result<Option<Lock>> {
+        if name.is_empty() || name.len() > lock::MAX_NAME {
+            return Err(Error::invalid(format!("the name of a lock has from 1 to {} bytes", lock::MAX_NAME)));
+        }
+        if ttl.is_zero() || ttl > lock::LONGEST {
+            return Err(Error::invalid("a lock is held for longer than nothing and a day at most"));
+        }
+        let locking = self.0.engine.locking()?;
+        let (owner, until) = (self.cid(), (Instant::now() + wait.min(lock::LONGEST)).min(self.deadline()));
+        let mut pause = LOCK_PAUSES.0;
+        loop {
+            if let Some(fence) = locking.take(name, owner.as_str(), ttl).await? {
+                return Ok(Some(Lock::new(name, owner.as_str(), fence, locking)));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            // Several that wait do not ask in step.
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64()).min(left)).await;
+            pause = (pause * 2).min(LOCK_PAUSES.1);
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use crate::background::Background;
 use crate::cache::Caching;
+use crate::lock::Locking;
 use crate::{Cid, Context, Error, Issuer, Request, Response, Result};
 
 /// The engine, as a running request sees it: one revision, from start to end.
@@ -31,8 +33,19 @@ pub trait Engine: Send + Sync + 'static {
         Err(Error::unavailable("there are no caches here"))
     }
 
+    /// What keeps the locks.
+    ///
+    /// # Errors
+    /// If this engine has none.
+    fn locking(&self) -> Result<Arc<dyn Locking>> {
+        Err(Error::unavailable("there are no locks here"))
+    }
+
     /// The time, by the engine's clock.
     fn now(&self) -> DateTime<Utc>;
+
+    /// Whether there is a service of this name that runs.
+    fn has_service(&self, name: &str) -> bool;
 
     /// Calls another service, within the caller's deadline.
     ///
@@ -40,9 +53,9 @@ pub trait Engine: Send + Sync + 'static {
     /// What that service answers; not found; or the calls are nested too deeply.
     async fn invoke(&self, caller: &Context, service: &str, request: Request) -> Result<Response>;
 
-    /// Starts another service and does not wait. The new cid is answered.
+    /// Begins calls that nobody waits for. Their cid is answered.
     ///
     /// # Errors
-    /// Not found, or too many are running already.
-    fn invoke_async(self: Arc<Self>, caller: &Context, service: &str, request: Request) -> Result<Cid>;
+    /// If one of the services is not there, or too many are running already.
+    fn begin(self: Arc<Self>, caller: &Context, work: Background) -> Result<Cid>;
 }

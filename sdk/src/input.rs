@@ -158,7 +158,7 @@ mod tests {
             certificates: None,
             params: vec![("cust_id".into(), "17".into())],
         };
-        Request { raw: body.into(), http: Some(Arc::new(http)) }
+        Request { http: Some(Arc::new(http)), ..Request::new(body.to_owned()) }
     }
 
     #[test]

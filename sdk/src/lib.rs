@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may spawn, and look at the clock
 
+pub mod background;
 pub mod cache;
 pub mod call;
 pub mod cid;
@@ -10,19 +11,22 @@ pub mod context;
 pub mod engine;
 pub mod error;
 pub mod input;
+pub mod lock;
 pub mod request;
 pub mod response;
 pub mod security;
 pub mod service;
 pub mod task;
 
+pub use background::Background;
 pub use cid::Cid;
 pub use connection::ftp::Ftp;
 pub use connection::http::Http;
 pub use connection::vault::Vault;
 pub use context::{ChannelInfo, Context, Logger, Origin};
 pub use error::{Error, ErrorKind, Result};
-pub use request::{HttpHead, Request};
+pub use lock::Lock;
+pub use request::{HttpHead, Request, Said};
 pub use response::Response;
 pub use security::{Admitted, Caller, Issuer, Security, Visit};
 pub use service::{Service, ServiceInfo};

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{Error, Result};
+use crate::{Cid, Error, Result};
 
 /// The head of an HTTP request: all that is known before its body is read.
 #[derive(Clone, Debug)]
@@ -72,12 +72,30 @@ pub struct Request {
     pub raw: Bytes,
     /// The HTTP side, if the channel is of that kind.
     pub http: Option<Arc<HttpHead>>,
+    /// What a service that calls another one says beside the body.
+    pub said: Option<Arc<Said>>,
+}
+
+/// What a service that calls another one says beside the body.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// How the body is to be read: `json`, `text` or `raw`; none where it is to be seen from the body.
+    pub form: Option<&'static str>,
+    /// The invocation whose outcome this request tells of.
+    pub in_reply_to: Option<Cid>,
+    /// What the caller hands along.
+    pub environ: Map<String, Value>,
 }
 
 impl Request {
     /// A request with this body and no HTTP side.
     pub fn new(raw: impl Into<Bytes>) -> Self {
-        Self { raw: raw.into(), http: None }
+        Self { raw: raw.into(), ..Self::default() }
+    }
+
+    /// The same, with this said beside the body.
+    pub fn saying(self, said: Said) -> Self {
+        Self { said: Some(Arc::new(said)), ..self }
     }
 
     /// A request with this value as JSON.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actors::python::{Runtime, RuntimeSettings};
 use clap::Args;
+use config::settings::Passed;
 use config::store::memory::Memory;
 use config::{Clock, Family, Faults, Keyring, Name, Note};
 use sdk::task::Tasks;
@@ -68,6 +69,7 @@ fn python(folder: &Path) -> Result<Arc<Runtime>, Stop> {
     let name: Name = "check".parse().map_err(Faults::from)?;
     Ok(Runtime::new(RuntimeSettings {
         python: PYTHON.into(),
+        environment: config::settings::passed_on(&Passed::default()),
         data: folder.to_owned(),
         workers: 1,
         threads: 1,

@@ -124,7 +124,7 @@ fn view(definition: &Definition, needed_by: BTreeSet<DefId>) -> View {
         id: definition.id.clone(),
         definition: definition.masked(),
         changed_at: definition.changed_at,
-        needs: definition.needs.clone(),
+        needs: definition.needs.iter().cloned().collect(),
         needed_by,
     }
 }

@@ -372,7 +372,7 @@ async fn what_was_wrong_before_does_not_keep_anybody_from_changing_something_els
     // As if a newer version of the program had lost the service.
     let mut channel =
         Definition::clone(them.store.load().await.expect("loads").get(&id("channel/front")).expect("there"));
-    channel.needs.insert(id("service/lost"));
+    channel.needs = channel.needs.iter().cloned().chain([id("service/lost")]).collect();
     let change = config::Change { put: vec![channel], delete: vec![] };
     them.store.commit(Revision(1), change, note()).await.expect("commits");
     them.good("connections: [{name: new, type: line, host: h}]").await;

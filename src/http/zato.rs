@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::channel::failure;
+use actors::meter::{Meter, Meters};
 use actors::{Part, Snapshot};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use config::Family;
+use config::{DefId, Family};
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -64,6 +65,39 @@ fn door(path: &str) -> Option<Door> {
     }
 }
 
+/// Counts the requests to each of these paths, as those to channels are counted.
+#[derive(Clone, Debug)]
+pub struct Counts {
+    ping: Arc<Meter>,
+    json: Arc<Meter>,
+    api: Arc<Meter>,
+    admin: Arc<Meter>,
+}
+
+impl Counts {
+    /// Counts by these meters; each path is there from its first request on.
+    ///
+    /// # Errors
+    /// If a path is no name, which the first start of any node shows.
+    pub fn new(meters: &Meters) -> prometheus::Result<Self> {
+        let of = |path: &str| {
+            let name = path.parse().map_err(|fault: config::Fault| prometheus::Error::Msg(fault.message))?;
+            Ok::<_, prometheus::Error>(meters.lazily(&DefId::new(Family::Channel, name)))
+        };
+        let (ping, json) = (of("/zato/ping")?, of("/zato/json")?);
+        Ok(Self { ping, json, api: of("/zato/api/invoke")?, admin: of("/zato/admin/invoke")? })
+    }
+
+    fn of(&self, door: &Door) -> &Meter {
+        match door {
+            Door::Ping => &self.ping,
+            Door::Json(_) => &self.json,
+            Door::Api(_) => &self.api,
+            Door::Admin => &self.admin,
+        }
+    }
+}
+
 /// A request to one of these paths.
 struct Knock<'a> {
     app: &'a App,
@@ -92,7 +126,9 @@ pub(super) async fn answer(
         snapshot.part(Family::Security, name)?;
     }
     let knock = Knock { app, snapshot, head: Arc::new(head.clone()), cid, deadline: begun + DEADLINE };
-    let mut response = match knock.served(&door, guard, body).await {
+    let outcome = knock.served(&door, guard, body).await;
+    app.metrics.zato.of(&door).record(&outcome, begun.elapsed());
+    let mut response = match outcome {
         Ok(response) => response,
         Err(error) => {
             if let Some(reason) = refusal(error.kind()) {
@@ -104,7 +140,7 @@ pub(super) async fn answer(
                 }
                 _ => tracing::debug!(%cid, path = head.uri.path(), %error, "a request was refused"),
             }
-            failed(&error, cid)
+            knock.failed(&door, &error)
         }
     };
     failure::stamp(&mut response, cid);
@@ -114,24 +150,27 @@ pub(super) async fn answer(
     Some(response)
 }
 
-/// These programs know a failure by 500, whatever it is about, unless they may not call at all.
-fn failed(error: &Error, cid: Cid) -> Response<Bytes> {
-    let mut response = failure::render(failure::Shape::ZatoEnv, cid, error);
-    let as_it_is = [
-        ErrorKind::Unauthenticated,
-        ErrorKind::Forbidden,
-        ErrorKind::MethodNotAllowed,
-        ErrorKind::TooLarge,
-        ErrorKind::SlowRequest,
-        ErrorKind::Unavailable,
-    ];
-    if !as_it_is.contains(&error.kind()) {
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    }
-    response
-}
-
 impl Knock<'_> {
+    /// These programs know a failure by 500, whatever it is about, unless they may not call at all, or nobody is there.
+    fn failed(&self, door: &Door, error: &Error) -> Response<Bytes> {
+        let mut response = failure::render(failure::Shape::ZatoEnv, self.cid, error);
+        let as_it_is = [
+            ErrorKind::Unauthenticated,
+            ErrorKind::Forbidden,
+            ErrorKind::MethodNotAllowed,
+            ErrorKind::TooLarge,
+            ErrorKind::SlowRequest,
+            ErrorKind::Unavailable,
+        ];
+        let missing = matches!(door, Door::Api(name) if self.snapshot.service(name).is_err_and(is_missing));
+        if missing {
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+        } else if !as_it_is.contains(&error.kind()) {
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        response
+    }
+
     async fn served(&self, door: &Door, guard: Option<&str>, body: &mut Incoming) -> Result<Response<Bytes>> {
         let only = |methods: &'static str| {
             let message = format!("{} is not allowed at this path", self.head.method);
@@ -150,8 +189,8 @@ impl Knock<'_> {
         let raw = within(self.deadline, collect(body, LONGEST)).await?;
         match door {
             Door::Ping => self.enveloped("zeugma.ping", json!({"pong": "zato"}), self.is_flat(&raw)),
-            Door::Json(service) => self.json(service, caller, raw).await,
-            Door::Api(service) => self.api(service, caller, raw).await,
+            Door::Json(service) => self.json(service, caller, meant(raw)).await,
+            Door::Api(service) => self.api(service, caller, meant(raw)).await,
             Door::Admin => self.admin(caller, &raw).await,
         }
     }
@@ -232,16 +271,8 @@ impl Knock<'_> {
 
     async fn api(&self, service: &str, caller: Option<Caller>, raw: Bytes) -> Result<Response<Bytes>> {
         let request = Request { http: Some(self.head.clone()), ..Request::new(raw) };
-        let missing = |error: Error| match error.kind() {
-            ErrorKind::NotFound => Error::invalid(format!("No such service `{service}`")),
-            _ => error,
-        };
-        if let Err(error) = self.snapshot.service(service).map_err(missing) {
-            let mut response = failure::render(failure::Shape::ZatoEnv, self.cid, &error);
-            if error.kind() == ErrorKind::Invalid {
-                *response.status_mut() = StatusCode::BAD_REQUEST;
-            }
-            return Ok(response);
+        if self.snapshot.service(service).is_err_and(is_missing) {
+            return Err(Error::not_found(format!("No such service `{service}`")));
         }
         let answer = self.called(service, caller, request, self.deadline).await?;
         let mut response = Response::new(answer.body);
@@ -259,7 +290,7 @@ impl Knock<'_> {
         let service = service.ok_or_else(|| wrong("name is required".into()))?;
         let payload = STANDARD.decode(asked.payload.as_deref().unwrap_or_default());
         let payload = payload.map_err(|error| wrong(format!("payload is no base64: {error}")))?;
-        let request = Request::new(payload);
+        let request = Request::new(meant(payload.into()));
         let answer = if asked.is_async {
             let bound = self.snapshot.service(service)?;
             let engine: Arc<dyn Engine> = self.snapshot.clone();
@@ -283,6 +314,18 @@ impl Knock<'_> {
         };
         Ok(json_response(whole.to_string()))
     }
+}
+
+/// What is meant by a body: `null` and an empty text are what these programs send if there is nothing to be sent.
+fn meant(raw: Bytes) -> Bytes {
+    match raw.trim_ascii() {
+        b"null" | b"\"\"" => Bytes::new(),
+        _ => raw,
+    }
+}
+
+fn is_missing(error: Error) -> bool {
+    error.kind() == ErrorKind::NotFound
 }
 
 /// What `/zato/admin/invoke` is sent; what is not here is not heeded.

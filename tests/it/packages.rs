@@ -2,6 +2,7 @@
 
 mod caches;
 mod clusters;
+mod older;
 mod one_node;
 mod refused;
 mod watched;

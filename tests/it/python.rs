@@ -1,9 +1,14 @@
 //! The worker processes that services in Python run in, and everything that can happen to them.
 
+mod background;
 mod calls;
 mod ends;
+mod environment;
 mod interpreters;
 mod limits;
+mod locks;
+mod page;
+mod secrets;
 
 use std::process::Command;
 use std::sync::Arc;

@@ -167,7 +167,7 @@ impl HttpChannel for RestChannel {
                 json
             }
         };
-        Ok(Request { raw, http: Some(head) })
+        Ok(Request { http: Some(head), ..Request::new(raw) })
     }
 
     fn encode(&self, head: &HttpHead, cid: Cid, outcome: Result<sdk::Response>) -> Response<Bytes> {

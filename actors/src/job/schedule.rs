@@ -127,6 +127,12 @@ impl Timetable for Schedule {
         }
         (last, count)
     }
+
+    fn left_out(&self, after: Micros, until: Micros) -> Option<(Micros, u64)> {
+        let Self::Cron(clockwork, start) = self else { return None };
+        let start = start.map_or(i64::MIN, |start| start.timestamp_micros() - 1);
+        clockwork.left_out(after.max(start), until)
+    }
 }
 
 /// How many slots are counted at once where they cannot be computed.

@@ -53,6 +53,40 @@ pub struct Params {
     /// answered 403. Jobs and operators need none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     require: Vec<String>,
+    /// Which types declared elements have by the form of their names, instead of the usual ones; a type that is left out has
+    /// its usual names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    types_by_name: Option<TypesByName>,
+}
+
+/// Names of elements, by the type that they stand for.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TypesByName {
+    /// Those of whole numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    int: Option<Forms>,
+    /// Those of booleans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bool: Option<Forms>,
+    /// Those of secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret: Option<Forms>,
+}
+
+/// Forms of names.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Forms {
+    /// Whole names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    exact: Vec<String>,
+    /// What they begin with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    prefix: Vec<String>,
+    /// What they end with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    suffix: Vec<String>,
 }
 
 /// People write the paths of files in a bundle, and there is one who reads them; a node is sent what is in them.
@@ -94,6 +128,7 @@ impl Kind for PythonPackage {
             threads: None,
             memory: None,
             require: Vec::new(),
+            types_by_name: None,
         }
     }
 
@@ -172,7 +207,8 @@ impl Kind for PythonPackage {
 impl Params {
     fn source(&self, package: &Name) -> Source {
         let files = self.files.iter().map(|(path, text)| (path.clone(), Arc::from(text.as_str()))).collect();
-        Source { package: package.clone(), version: digest(&self.files), files }
+        let types_by_name = serde_json::to_value(&self.types_by_name).unwrap_or_default();
+        Source { package: package.clone(), version: digest(&self.files), files, types_by_name }
     }
 }
 

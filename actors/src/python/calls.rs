@@ -11,13 +11,13 @@ use sdk::connection::ftp::Ftp;
 use sdk::connection::http::Http;
 use sdk::connection::vault::Vault;
 use sdk::task::Tasks;
-use sdk::{Context, Error, ErrorKind, Request, Result};
+use sdk::{Context, Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::frame::{self, Message};
-use super::invoke::NESTED;
 use super::process::Process;
+use super::{callees, locks};
 
 /// How many calls of one worker the engine works on at once.
 const AT_ONCE: usize = 2048;
@@ -29,21 +29,23 @@ pub(super) struct Desk {
     pub(super) tasks: Tasks,
 }
 
+/// One question.
 #[derive(Deserialize)]
-struct Call {
-    parent: u64,
+pub(super) struct Call {
+    /// The invocation that asks.
+    pub(super) parent: u64,
     kind: String,
     #[serde(default)]
     name: Option<String>,
-    op: String,
+    pub(super) op: String,
     #[serde(default)]
     args: Vec<Value>,
     #[serde(default)]
-    kw: Map<String, Value>,
+    pub(super) kw: Map<String, Value>,
 }
 
 /// The answer: what is said, and a body.
-type Answer = (Value, Bytes);
+pub(super) type Answer = (Value, Bytes);
 
 /// Counts a call as long as it is worked on.
 struct Counted(Arc<Process>);
@@ -76,7 +78,7 @@ pub(super) fn take(process: &Arc<Process>, desk: &Desk, message: Message) {
             let work = async move {
                 let Counted(process) = &counted;
                 let scope = sdk::call::Call { cid: ctx.cid(), service: ctx.service().into() };
-                let answer = scope.scope(answer(&ctx, &call, message.body));
+                let answer = scope.scope(answer(process, &ctx, &call, message.body));
                 tokio::select! {
                     () = ends.cancelled() => {}
                     answer = tokio::time::timeout_at(ctx.deadline(), answer) => {
@@ -113,7 +115,7 @@ fn reply(process: &Process, id: u64, answer: Result<Answer>) {
     });
 }
 
-async fn answer(ctx: &Context, call: &Call, body: Bytes) -> Result<Answer> {
+async fn answer(process: &Process, ctx: &Context, call: &Call, body: Bytes) -> Result<Answer> {
     let name = call.name.as_deref().unwrap_or_default();
     let limited = call.kw.get("timeout").and_then(Value::as_f64);
     let limit = limited.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -122,7 +124,8 @@ async fn answer(ctx: &Context, call: &Call, body: Bytes) -> Result<Answer> {
             "ftp" => ftp(&ctx.connection::<Ftp>(name)?, call, body).await,
             "http" => http(&ctx.connection::<Http>(name)?, call, body).await,
             "vault" => vault(&ctx.connection::<Vault>(name)?, call).await,
-            "service" => service(ctx, name, call, body).await,
+            "service" => callees::ask(ctx, name, call, body).await,
+            "lock" => locks::ask(process, ctx, name, call).await,
             "cache" => crate::cache::ask(ctx, name, &call.op, Value::Object(call.kw.clone()), body).await,
             kind => {
                 Err(Error::invalid(format!("services in Python have no connections of kind {kind:?} yet")))
@@ -150,7 +153,7 @@ impl Call {
         self.kw.get(name).or_else(|| self.args.get(at)).ok_or_else(missing)
     }
 
-    fn unknown(&self) -> Error {
+    pub(super) fn unknown(&self) -> Error {
         Error::invalid(format!("{} has no {:?}", self.kind, self.op))
     }
 }
@@ -260,39 +263,6 @@ async fn vault(vault: &Vault, call: &Call) -> Result<Answer> {
         "ping" => {
             vault.ping().await?;
             said(Value::Null)
-        }
-        _ => Err(call.unknown()),
-    }
-}
-
-async fn service(ctx: &Context, name: &str, call: &Call, body: Bytes) -> Result<Answer> {
-    let payload = match call.kw.get("payload").and_then(Value::as_str) {
-        Some("json") => "json",
-        Some("text") => "text",
-        Some("none") => "none",
-        _ => "raw",
-    };
-    let request = Request::new(body);
-    match call.op.as_str() {
-        "invoke" => {
-            let answer = NESTED.scope(payload, ctx.invoke(name, request)).await?;
-            let kind = answer.headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-            let payload = match kind {
-                _ if answer.body.is_empty() => "none",
-                Some(kind) if kind.contains("json") => "json",
-                _ if std::str::from_utf8(&answer.body).is_ok() => "text",
-                _ => "bytes",
-            };
-            Ok((json!({ "status": answer.status.as_u16(), "payload": payload }), answer.body))
-        }
-        "invoke_async" => {
-            for name in ["delay", "callback"] {
-                if call.kw.get(name).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))) {
-                    return Err(Error::invalid(format!("invoke_async has no {name:?} yet")));
-                }
-            }
-            let cid = ctx.invoke_async(name, request)?;
-            Ok((json!({ "result": cid.as_str() }), Bytes::new()))
         }
         _ => Err(call.unknown()),
     }

@@ -17,6 +17,8 @@ pub struct Source {
     pub version: String,
     /// The files: path to text.
     pub files: BTreeMap<String, Arc<str>>,
+    /// Which types elements have by their names, if not the usual ones: see the parameter of packages.
+    pub types_by_name: Value,
 }
 
 /// A connection that a service uses, as its code says.

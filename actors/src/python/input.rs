@@ -80,7 +80,7 @@ mod tests {
             certificates: None,
             params: path.iter().map(|(name, value)| ((*name).into(), (*value).to_owned())).collect(),
         };
-        Request { raw: body.to_owned().into(), http: Some(Arc::new(head)) }
+        Request { http: Some(Arc::new(head)), ..Request::new(body.to_owned()) }
     }
 
     #[test]

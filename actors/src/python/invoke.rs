@@ -13,9 +13,8 @@ use tokio::time::Instant;
 use super::frame::{self, Message};
 
 tokio::task_local! {
-    /// How a request that a service of Python makes of another is to be read. Where there is one, the caller has a place in
-    /// a pool already.
-    pub(super) static NESTED: &'static str;
+    /// A service of Python calls another: it has a place in a pool already.
+    pub(super) static NESTED: ();
 }
 
 /// How a body is to be read by services: as a channel said, as the service that calls said, or as it looks.
@@ -23,8 +22,8 @@ pub(super) fn payload_of(ctx: &Context, request: &Request) -> &'static str {
     if request.raw.is_empty() {
         return "none";
     }
-    if let Ok(said) = NESTED.try_with(|said| *said) {
-        return said;
+    if let Some(form) = request.said.as_ref().and_then(|said| said.form) {
+        return form;
     }
     match (ctx.channel().data_format, &request.http) {
         (Some(format), _) => format,
@@ -62,6 +61,10 @@ struct Origin<'a> {
     http: Option<Http<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<Job<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_reply_to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environ: Option<&'a Map<String, Value>>,
 }
 
 /// The job that came due.
@@ -157,7 +160,7 @@ pub(super) fn header(
         r#type: caller.kind().trim_start_matches("security."),
         roles: caller.roles(),
     });
-    let (channel, cid) = (ctx.channel(), ctx.cid());
+    let (channel, cid, said) = (ctx.channel(), ctx.cid(), request.said.as_ref());
     let invoke = Invoke {
         service,
         cid: cid.as_str(),
@@ -174,6 +177,8 @@ pub(super) fn header(
         },
         http: request.http.as_deref().map(Http::of),
         job: channel.job.map(|kind| Job { name: &channel.name, job_type: job_type(kind) }),
+        in_reply_to: said.and_then(|said| said.in_reply_to).map(|cid| cid.to_string()),
+        environ: said.map(|said| &said.environ).filter(|environ| !environ.is_empty()),
     };
     let mut header = Vec::with_capacity(512);
     serde_json::to_writer(&mut header, &invoke)?;

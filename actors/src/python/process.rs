@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_send_signal};
-use sdk::Context;
+use sdk::{Context, Lock};
 use serde_json::json;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
@@ -41,6 +41,8 @@ pub(super) struct Flight {
     pub(super) cancelled: Option<Instant>,
     /// Its place in the pool; nested ones have none.
     pub(super) place: Option<OwnedSemaphorePermit>,
+    /// The locks that it has not given back. It may run on when nobody waits for it any more: they end with itself.
+    locks: Vec<Lock>,
 }
 
 impl Flight {
@@ -147,7 +149,8 @@ impl Process {
                 return Err(place);
             }
             let ends = OnceLock::new();
-            let flight = Flight { answer, ctx: ctx.clone(), ends, cancelled: None, place };
+            let (ctx, locks) = (ctx.clone(), Vec::new());
+            let flight = Flight { answer, ctx, ends, cancelled: None, place, locks };
             flights.by_id.insert(id, flight);
             self.load.fetch_add(1, Ordering::Relaxed);
         }
@@ -171,6 +174,21 @@ impl Process {
         let flights = locked(&self.flights);
         let flight = flights.by_id.get(&id).filter(|flight| flight.cancelled.is_none())?;
         Some((flight.ctx.clone(), flight.ends.get_or_init(CancellationToken::new).clone()))
+    }
+
+    /// Has a lock go with an invocation; whether that is still under way.
+    pub(super) fn keep(&self, id: u64, lock: Lock) -> bool {
+        let mut flights = locked(&self.flights);
+        let flight = flights.by_id.get_mut(&id);
+        flight.map(|flight| flight.locks.push(lock)).is_some()
+    }
+
+    /// A lock that an invocation has, by its fence.
+    pub(super) fn give_back(&self, id: u64, fence: u64) -> Option<Lock> {
+        let mut flights = locked(&self.flights);
+        let locks = &mut flights.by_id.get_mut(&id)?.locks;
+        let at = locks.iter().position(|lock| lock.fence() == fence)?;
+        Some(locks.swap_remove(at))
     }
 
     fn cancel(&self, id: u64, reason: &str) {
@@ -322,7 +340,6 @@ impl Process {
             flight.end_calls();
         }
         self.load.store(0, Ordering::Relaxed);
-        drop(flights);
         self.zygote.kill(self.pid);
         if let Some(pidfd) = &self.pidfd
             && pidfd_send_signal(pidfd, Signal::KILL).is_ok()
@@ -330,6 +347,7 @@ impl Process {
         {
             let _ = kill_process_group(group, Signal::KILL); // it may have been alone
         }
+        drop(flights); // their locks are free for others, now that nothing of them runs
     }
 }
 

@@ -1,6 +1,7 @@
 //! What runs Python on a node: one warm process for each interpreter, started when it is first needed.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +17,12 @@ use super::unpack::Folders;
 use super::zygote::Zygote;
 
 /// What a node is told about Python at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RuntimeSettings {
     /// The interpreter, unless a package names one.
     pub python: PathBuf,
+    /// The variables that it sees, and no others.
+    pub environment: Vec<(OsString, OsString)>,
     /// The folder of the node's data.
     pub data: PathBuf,
     /// How many worker processes a package has, unless it says.

@@ -65,7 +65,7 @@ impl Service for PythonService {
         };
         let payload = if self.declares && payload == "raw" { "json" } else { payload };
         // Who is called by a service of a package gets in besides: its caller has a place, and would wait for it for ever.
-        let mut place = match invoke::NESTED.try_with(|_| ()) {
+        let mut place = match invoke::NESTED.try_with(|()| ()) {
             Ok(()) => None,
             Err(_) => Some(self.shared.place(ctx.deadline()).await?),
         };

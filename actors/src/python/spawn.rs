@@ -86,7 +86,7 @@ pub(super) async fn spawn(runtime: &Runtime, load: &Load, number: usize) -> Resu
         let source = &load.source;
         let order = json!({
             "package": source.package, "version": source.version, "dir": load.folder.0,
-            "files": source.files.keys().collect::<Vec<_>>(),
+            "files": source.files.keys().collect::<Vec<_>>(), "types_by_name": source.types_by_name,
         });
         let mut out = BytesMut::new();
         frame::write(&mut out, frame::WELCOME, 0, welcome.to_string().as_bytes(), b"");

@@ -92,10 +92,7 @@ impl Zygote {
         ours.set_nonblocking(true).map_err(failed)?;
         let mut command = Command::new(python);
         command.args(["-s", "-u"]).arg(script).stdin(Stdio::from(OwnedFd::from(theirs)));
-        for name in config::settings::secret_names() {
-            command.env_remove(name);
-        }
-        command.env_remove("PYTHONPATH").env_remove("PYTHONSTARTUP").env_remove("PYTHONHOME");
+        command.env_clear().envs(settings.environment.iter().cloned());
         command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let child = command.spawn();
         drop(command); // it holds the other end of the socket

@@ -313,7 +313,10 @@ impl Core {
         let after = state.last.max(state.anchor - 1);
         let next = entry.job.made.next(after, state.anchor);
         tally.next.store(next.unwrap_or(0), Relaxed);
-        let due = next.map_or(at.now, |next| fire_at(&entry.job.made.policy, next, entry.salt));
+        let due = next.map_or(at.now, |next| {
+            let fires = fire_at(&entry.job.made.policy, next, entry.salt);
+            due::left_out(&*entry.job.made, after, next).map_or(fires, |(gap, _)| fires.min(gap))
+        });
         self.heap.push(Reverse((due, index, entry.stamp)));
     }
 

@@ -31,6 +31,12 @@ pub trait Timetable: Send + Sync + 'static {
         }
         (last, count)
     }
+
+    /// What falls out between two moments, since clocks were put forward and the plan leaves out what does not exist then:
+    /// the moment of the first time that this happens, which is no slot, and how many local times it is about.
+    fn left_out(&self, _after: Micros, _until: Micros) -> Option<(Micros, u64)> {
+        None
+    }
 }
 
 /// What to do about slots that came while nobody could fire.
@@ -123,6 +129,10 @@ impl Timetable for Plan {
 
     fn through(&self, first: Micros, end: Micros, anchor: Micros) -> (Micros, u64) {
         self.guarded((first, 1), || self.times.through(first, end, anchor))
+    }
+
+    fn left_out(&self, after: Micros, until: Micros) -> Option<(Micros, u64)> {
+        self.guarded(None, || self.times.left_out(after, until))
     }
 }
 

@@ -1,12 +1,11 @@
 //! The kind of a service that a Python package brings along. It runs without a definition of its own; one is needed only
 //! to switch it off.
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use config::{DefId, Definition, Family, KindTag, Name, Need};
+use config::{DefId, Definition, Family, KindTag, Name, Need, SmallSet};
 use schemars::JsonSchema;
 use sdk::{Context, Error, Request, Response, Result, Service, ServiceInfo};
 use serde::{Deserialize, Serialize};
@@ -117,8 +116,8 @@ pub(crate) fn services_of(package: &Definition) -> impl Iterator<Item = Definiti
             kind: KindTag::new(Family::Service, TYPE),
             enabled: package.enabled,
             params: serde_json::from_value(json!({ "package": package.id.name })).ok()?,
-            needs: BTreeSet::from([package.id.clone()]),
-            claims: BTreeSet::new(),
+            needs: SmallSet::from_iter([package.id.clone()]),
+            claims: SmallSet::default(),
             changed_at: package.changed_at,
         })
     })

@@ -49,7 +49,11 @@ impl Checks {
         let Some(made) = self.plans.get(&(name.clone(), *plan)).cloned() else {
             return self.broken(format!("{name}: there was never a plan {plan}"));
         };
-        let after = |last: Micros| made.times.next(last.max(before.anchor - 1), before.anchor);
+        let after = |last: Micros| {
+            let last = last.max(before.anchor - 1);
+            let next = made.times.next(last, before.anchor)?;
+            Some(made.times.left_out(last, next).map_or(next, |(gap, _)| gap))
+        };
         let next = after(before.last);
         let reached = self.reached.entry(name.clone()).or_default();
         let known = after(before.last.max(*reached));
@@ -62,8 +66,17 @@ impl Checks {
         if !redone && (over != next.is_none() || (!over && next != Some(*slot))) {
             self.broken(format!("{name}: {slot} was decided, and {next:?} was the next slot"));
         }
-        if !over && made.times.through(*slot, *until, before.anchor).0 != *until {
+        let gap = record.why.as_deref() == Some(why::GAP);
+        if gap != made.times.left_out(*slot - 1, *slot).is_some() {
+            self.broken(format!(
+                "{name}: {slot} was decided as if it were one that there is, or none: {record:?}"
+            ));
+        }
+        if !over && !gap && made.times.through(*slot, *until, before.anchor).0 != *until {
             self.broken(format!("{name}: {until} is no slot"));
+        }
+        if let Some((gone, _)) = made.times.left_out(*slot, *until) {
+            self.broken(format!("{name}: {gone} falls out, and was decided as one of {slot} to {until}"));
         }
         if *until > time + EARLY {
             self.broken(format!("{name}: {until} was decided {} us early", until - time));

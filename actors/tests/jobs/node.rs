@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actors::Gate;
-use actors::scheduler::core::{Action, Core, Event, Launch, Moment};
-use actors::scheduler::job::{Job, Plan};
+use actors::scheduler::core::{Action, Core, Event, Launch, Moment, why};
+use actors::scheduler::job::Job;
 use config::lease::{Held, Leases as _};
 use config::slots::{Answer, Micros, Slots as _, Wanted, lease_of};
 use config::{Family, Name, Revision};
@@ -309,6 +309,8 @@ impl Cluster {
                         (Answer::Granted, Some(before)) if Some(before) != after[index] => {
                             self.world.checks.grants(claim, &before, plan, owner, time);
                             self.world.sums.granted += 1;
+                            let gap = claim.record.why.as_deref() == Some(why::GAP);
+                            self.world.sums.left_out += u64::from(gap);
                             self.world.sums.skipped +=
                                 claim.record.slots * u64::from(claim.record.why.is_some());
                         }
@@ -357,21 +359,4 @@ impl Cluster {
         let well = self.world.chance(0.8);
         self.world.later(takes, at, life, What::End(launch.run, well));
     }
-}
-
-/// A plan, with nothing counted.
-pub(crate) fn plan(
-    times: actors::scheduler::job::Every,
-    policy: actors::scheduler::job::Policy,
-) -> Arc<Plan> {
-    Arc::new(Plan {
-        times: Arc::new(times),
-        policy,
-        service: "x".parse().expect("a name"),
-        extra: bytes::Bytes::new(),
-        on_success: None,
-        on_failure: None,
-        r#type: "interval",
-        tally: actors::scheduler::job::Tally::default(),
-    })
 }

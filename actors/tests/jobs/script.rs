@@ -11,7 +11,8 @@ use config::slots::{JobState, Micros, Slots as _};
 use config::{Family, Name};
 use futures_util::FutureExt as _;
 
-use super::node::{Cluster, Node, plan};
+use super::node::{Cluster, Node};
+use super::plans::{Holed, plan};
 use super::world::{MS, S, Weather, What, World};
 
 /// How long things go wrong.
@@ -53,17 +54,18 @@ pub(crate) struct Sums {
     pub(crate) run_again: u64,
     pub(crate) moved: u64,
     pub(crate) presumed_lost: u64,
+    pub(crate) left_out: u64,
 }
 
 impl Sums {
-    fn each(&mut self) -> [&mut u64; 20] {
+    fn each(&mut self) -> [&mut u64; 21] {
         let Self { granted, runs, skipped, said_again, retired, taken, early, lost, leased, refused, .. } =
             self;
         let first = [granted, runs, skipped, said_again, retired, taken, early, lost, leased, refused];
         let Self { unanswered, killed, stopped, stood, cut, edits, fell_back, run_again, moved, .. } = self;
         let second = [unanswered, killed, stopped, stood, cut, edits, fell_back, run_again, moved];
-        let all = first.into_iter().chain(second).chain([&mut self.presumed_lost]);
-        all.collect::<Vec<_>>().try_into().expect("twenty")
+        let all = first.into_iter().chain(second).chain([&mut self.presumed_lost, &mut self.left_out]);
+        all.collect::<Vec<_>>().try_into().expect("all of them")
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -211,6 +213,7 @@ impl Cluster {
         let every = [300 * MS, 500 * MS, S, 2 * S, 5 * S][dice.usize(..5)];
         let start = [None, Some(dice.i64(-20..10) * S)][dice.usize(..2)];
         let repeats = [None, None, Some(dice.i64(1..12))][dice.usize(..3)];
+        let holes = [None, None, Some(dice.i64(2..9))][dice.usize(..3)].filter(|_| start.is_some());
         let policy = Policy {
             missed: [Missed::Skip, Missed::Once, Missed::All][dice.usize(..3)],
             window: [None, Some(Duration::from_secs(4))][dice.usize(..2)],
@@ -220,8 +223,10 @@ impl Cluster {
         };
         let start = start.map(|after| self.world.store_time() / S * S + after);
         let revision = self.world.commit(&name, true);
-        self.world.note(format_args!("{name} is {revision}: every {every} from {start:?}, {policy:?}"));
-        let made = plan(Every { every, start, repeats }, policy);
+        self.world.note(format_args!(
+            "{name} is {revision}: every {every} from {start:?}, holes {holes:?}, {policy:?}"
+        ));
+        let made = plan(Holed { every: Every { every, start, repeats }, holes }, policy);
         self.world.checks.plans.insert((name, revision), made);
     }
 

@@ -1,7 +1,7 @@
 //! What all nodes share: the dice, virtual time, the queue of what is to happen, the store, and what was noted.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use actors::scheduler::core::{Action, Event};
@@ -189,8 +189,8 @@ impl World {
             kind: KindTag::new(Family::Job, "interval"),
             enabled: true,
             params: Params::default(),
-            needs: BTreeSet::default(),
-            claims: BTreeSet::default(),
+            needs: config::SmallSet::default(),
+            claims: config::SmallSet::default(),
             changed_at: Revision::ZERO,
         };
         let change = if put {

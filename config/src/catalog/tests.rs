@@ -6,6 +6,7 @@ use super::*;
 use crate::definition::{Draft, Params};
 use crate::name::{Family, KindTag};
 use crate::rules::Checked;
+use crate::small_set::SmallSet;
 
 /// A definition of family job that needs those of these names.
 pub(crate) fn needing(name: &str, changed_at: u64, needs: &[&str]) -> Definition {
@@ -15,7 +16,7 @@ pub(crate) fn needing(name: &str, changed_at: u64, needs: &[&str]) -> Definition
         enabled: true,
         params: Params::default(),
         needs: needs.iter().map(|name| id(name)).collect(),
-        claims: BTreeSet::new(),
+        claims: SmallSet::default(),
         changed_at: Revision(changed_at),
     }
 }
@@ -95,7 +96,7 @@ fn a_circle_is_a_fault_of_its_members_only() {
 #[test]
 fn only_one_enabled_definition_holds_a_claim() {
     let holding = |name: &str, what: &str, enabled| Definition {
-        claims: [what.to_owned()].into(),
+        claims: SmallSet::from_iter([what.to_owned()]),
         enabled,
         ..needing(name, 1, &[])
     };

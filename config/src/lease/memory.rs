@@ -21,7 +21,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct State {
     fence: u64,
-    /// Each with its end.
+    /// Each with its end, which may have passed.
     leases: BTreeMap<String, (Held, DateTime<Utc>)>,
 }
 
@@ -33,7 +33,8 @@ impl Memory {
 
     /// Whether this owner holds it, as this holding of it.
     pub fn holds(&self, key: &str, owner: &str, fence: Fence) -> bool {
-        self.state().leases.get(key).is_some_and(|(held, _)| held.owner == owner && held.fence == fence)
+        let now = self.clock.now();
+        self.state().held(key, now).is_some_and(|held| held.owner == owner && held.fence == fence)
     }
 
     /// Loses all leases, as a store does that falls back to what it was before.
@@ -41,34 +42,36 @@ impl Memory {
         self.state().leases.clear();
     }
 
-    /// The leases that have not ended.
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        state.leases.retain(|_, (_, end)| *end > now);
-        state
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The lease, unless it has ended.
+    fn held(&self, key: &str, now: DateTime<Utc>) -> Option<&Held> {
+        self.leases.get(key).filter(|(_, end)| *end > now).map(|(held, _)| held)
     }
 }
 
 #[async_trait]
 impl Leases for Memory {
     async fn lease(&self, key: &str, owner: &str, ttl: Duration) -> Result<Option<Held>, StoreError> {
-        let mut state = self.state();
-        if state.leases.contains_key(key) {
+        let (mut state, now) = (self.state(), self.clock.now());
+        if state.held(key, now).is_some() {
             return Ok(None);
         }
         state.fence += 1;
         let held = Held { key: key.into(), owner: owner.into(), fence: Fence(state.fence) };
-        state.leases.insert(key.into(), (held.clone(), self.clock.now() + ttl));
+        state.leases.insert(key.into(), (held.clone(), now + ttl));
         Ok(Some(held))
     }
 
     async fn renew(&self, held: &[Held], ttl: Duration) -> Result<Vec<bool>, StoreError> {
-        let mut state = self.state();
-        let end = self.clock.now() + ttl;
+        let (mut state, now) = (self.state(), self.clock.now());
         let renew = |held: &Held| match state.leases.get_mut(&held.key) {
-            Some((lease, old)) if lease == held => {
-                *old = end;
+            Some((lease, end)) if lease == held && *end > now => {
+                *end = now + ttl;
                 true
             }
             _ => false,
@@ -77,8 +80,8 @@ impl Leases for Memory {
     }
 
     async fn release(&self, held: &Held) -> Result<bool, StoreError> {
-        let mut state = self.state();
-        let ours = state.leases.get(&held.key).is_some_and(|(lease, _)| lease == held);
+        let (mut state, now) = (self.state(), self.clock.now());
+        let ours = state.held(&held.key, now) == Some(held);
         if ours {
             state.leases.remove(&held.key);
         }

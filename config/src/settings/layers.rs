@@ -13,7 +13,7 @@ use crate::fault::{Fault, suggest};
 /// How the variables that are settings begin: `ZEUGMA_LISTEN` is `listen`.
 pub(super) const PREFIX: &str = "ZEUGMA_";
 /// Every setting, as `node.toml` names it.
-pub const KEYS: [&str; 28] = [
+pub const KEYS: [&str; 29] = [
     "listen",
     "admin",
     "data",
@@ -42,9 +42,10 @@ pub const KEYS: [&str; 28] = [
     "python_workers",
     "python_threads",
     "python_memory",
+    "python_environment",
 ];
 /// The settings that are lists; the environment separates their elements by commas.
-const LISTS: [&str; 2] = ["apply", "trusted_proxies"];
+const LISTS: [&str; 3] = ["apply", "trusted_proxies", "python_environment"];
 
 const ENVIRONMENT: &str = "environment";
 const FLAGS: &str = "flags";

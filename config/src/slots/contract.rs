@@ -22,8 +22,8 @@ fn job(text: &str, extra: &str) -> Definition {
         kind: KindTag::new(Family::Job, "interval"),
         enabled: true,
         params: serde_json::from_value::<Params>(params).expect("parameters"),
-        needs: std::collections::BTreeSet::default(),
-        claims: std::collections::BTreeSet::default(),
+        needs: crate::SmallSet::default(),
+        claims: crate::SmallSet::default(),
         changed_at: Revision::ZERO,
     }
 }
@@ -235,6 +235,19 @@ async fn what_is_known_moves_and_goes(kit: &Kit<'_>) {
     kit.slots.begin(&to, &manual).await.expect("writes");
     assert_eq!(kit.slots.history(&to, 5).await.expect("reads")[0], manual);
     assert_eq!(kit.slots.states(std::slice::from_ref(&to)).await.expect("answers"), [Some(state)]);
+
+    // Nor one of a job that no node has taken over yet: its end is written down all the same, and its plan begins anew.
+    let young = name("young");
+    let plan = kit.write(vec![job("young", "1")], Vec::new()).await;
+    let manual = Record { manual: true, ..Record::begins(t + 6, "n1#1", t + 6, "c".into()) };
+    kit.slots.begin(&young, &manual).await.expect("writes");
+    let ended = manual.ended(Outcome::Done, t + 7, None);
+    let ending = Ending { name: young.clone(), slot: t + 6, record: ended.clone(), presumed: false };
+    kit.slots.end(&[ending]).await.expect("writes");
+    assert_eq!(kit.slots.history(&young, 5).await.expect("reads"), [ended]);
+    let held = kit.lease(&young, "n1#1").await;
+    let state = kit.take(&held, &young, plan, None).await.expect("held");
+    assert_eq!((state.plan, state.turn, state.last, state.spent), (plan, 0, 0, false));
 
     let bucket = bucket_of(&to);
     assert!(kit.slots.known(bucket).await.expect("answers").contains(&to));

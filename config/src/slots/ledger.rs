@@ -82,6 +82,21 @@ pub(crate) fn claim<T: Tables>(
     Ok(Answer::Granted)
 }
 
+/// Writes down that a run begins that belongs to no slot. The job may be so new that no node has taken it over yet: from
+/// now on it is known, by no plan.
+pub(crate) fn begin<T: Tables>(
+    tables: &mut T,
+    name: &Name,
+    record: &Record,
+    now: Micros,
+) -> Result<(), T::Error> {
+    if tables.state(name)?.is_none() {
+        let known = JobState { plan: Revision::ZERO, turn: 0, anchor: now, last: 0, spent: false };
+        tables.set_state(name, &known)?;
+    }
+    tables.set_under_way(name, record.at(), Some(record))
+}
+
 /// Writes down the end of a run, of a job that is still known.
 pub(crate) fn end<T: Tables>(tables: &mut T, ending: &Ending) -> Result<(), T::Error> {
     let Ending { name, slot, record, presumed } = ending;

@@ -24,17 +24,20 @@ pub struct Memory {
     kept: Arc<Mutex<Kept>>,
 }
 
-/// What is kept.
+/// What is kept. A copy shares the histories with its original, until one of them goes on.
 #[derive(Clone, Default)]
 pub struct Kept {
     states: BTreeMap<Name, JobState>,
     under_way: BTreeMap<(Name, Micros), Record>,
-    history: BTreeMap<Name, BTreeMap<Micros, Record>>,
+    history: BTreeMap<Name, Arc<Lines>>,
     numbers: BTreeMap<Name, u64>,
     number: u64,
     changes: u64,
     link: u64,
 }
+
+/// What is written down of one job.
+type Lines = BTreeMap<Micros, Arc<Record>>;
 
 impl Kept {
     /// The last slot of a job that is decided in it.
@@ -44,8 +47,8 @@ impl Kept {
 
     /// What is written down of all jobs, and what is under way.
     pub fn records(&self) -> impl Iterator<Item = (&Name, &Record)> {
-        let ended =
-            self.history.iter().flat_map(|(name, lines)| lines.values().map(move |line| (name, line)));
+        let of_one = |(name, lines)| Lines::values(lines).map(move |line| (name, &**line));
+        let ended = self.history.iter().map(|(name, lines)| (name, &**lines)).flat_map(of_one);
         ended.chain(self.under_way.iter().map(|((name, _), record)| (name, record)))
     }
 }
@@ -81,8 +84,8 @@ impl Tables for Kept {
     }
 
     fn write(&mut self, name: &Name, slot: Micros, record: &Record, keep: usize) -> Result<(), Infallible> {
-        let lines = self.history.entry(name.clone()).or_default();
-        lines.insert(slot, record.clone());
+        let lines = Arc::make_mut(self.history.entry(name.clone()).or_default());
+        lines.insert(slot, Arc::new(record.clone()));
         while lines.len() > keep {
             lines.pop_first();
         }
@@ -159,7 +162,8 @@ impl Slots for Memory {
     }
 
     async fn begin(&self, name: &Name, record: &Record) -> Result<(), StoreError> {
-        sure(self.kept().set_under_way(name, record.at(), Some(record)));
+        let (mut kept, now) = (self.kept(), self.time());
+        sure(ledger::begin(&mut *kept, name, record, now));
         Ok(())
     }
 
@@ -171,10 +175,12 @@ impl Slots for Memory {
 
     async fn history(&self, name: &Name, limit: usize) -> Result<Vec<Record>, StoreError> {
         let kept = self.kept();
-        let mut lines = kept.history.get(name).cloned().unwrap_or_default();
+        let mut lines: BTreeMap<Micros, &Record> = BTreeMap::new();
+        let ended = kept.history.get(name).into_iter().flat_map(|lines| lines.iter());
+        lines.extend(ended.map(|(slot, record)| (*slot, &**record)));
         let open = kept.under_way.range((name.clone(), Micros::MIN)..=(name.clone(), Micros::MAX));
-        lines.extend(open.map(|((_, slot), record)| (*slot, record.clone())));
-        Ok(lines.into_values().rev().take(limit.min(HISTORY)).collect())
+        lines.extend(open.map(|((_, slot), record)| (*slot, record)));
+        Ok(lines.into_values().rev().take(limit.min(HISTORY)).cloned().collect())
     }
 
     async fn states(&self, names: &[Name]) -> Result<Vec<Option<JobState>>, StoreError> {
@@ -214,8 +220,8 @@ impl Slots for Memory {
             kept.numbers.insert(to.clone(), number);
         }
         kept.under_way.retain(|(name, _), _| name != from);
-        let lines = kept.history.remove(from).unwrap_or_default();
-        kept.history.entry(to.clone()).or_default().extend(lines);
+        let lines = Arc::unwrap_or_clone(kept.history.remove(from).unwrap_or_default());
+        Arc::make_mut(kept.history.entry(to.clone()).or_default()).extend(lines);
         kept.changes += 1;
         Ok(())
     }

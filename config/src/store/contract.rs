@@ -1,6 +1,5 @@
 //! The contract that every store keeps, as tests. `contract!` runs them on a store that a function makes.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use super::{Change, CommitError, Entry, Note, Store, StoreError};
 use crate::catalog::Catalog;
 use crate::definition::{Definition, Params};
 use crate::name::{DefId, Family, KindTag, Revision};
+use crate::small_set::SmallSet;
 
 /// One test a case, on the stores that `$make().await` gives; each call gives an empty one.
 macro_rules! contract {
@@ -45,8 +45,8 @@ pub(crate) fn definition(name: &str, value: impl Into<Value>) -> Definition {
         kind: KindTag::new(Family::Job, "test"),
         enabled: true,
         params: Params(params),
-        needs: BTreeSet::new(),
-        claims: BTreeSet::new(),
+        needs: SmallSet::default(),
+        claims: SmallSet::default(),
         changed_at: Revision::ZERO,
     }
 }

@@ -10,7 +10,6 @@ use config::{Family, Name};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use sdk::cid::CID_HEADER;
-use sdk::engine::Engine as _;
 use sdk::{ChannelInfo, Context, Error, ErrorKind, Origin, Request, ServiceInfo};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
@@ -96,7 +95,7 @@ pub(super) async fn invoke(call: Call) -> Result<Response, Failure> {
     if call.flag("async")? {
         let caller = Context::new(call.cid, None, channel, deadline, "admin".into(), snapshot.clone());
         let caller = caller.with_origin(Origin::Within);
-        let cid = snapshot.invoke_async(&caller, name, request)?;
+        let cid = caller.invoke_async(name, request)?;
         let mut response = answer::json(&Started { cid: cid.to_string() })?;
         *response.status_mut() = StatusCode::ACCEPTED;
         if let Ok(value) = HeaderValue::from_str(cid.as_str()) {

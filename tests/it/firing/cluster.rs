@@ -121,6 +121,23 @@ async fn all_fire(cluster: &Cluster, count: usize, since: i64) {
     .await;
 }
 
+/// How long after a moment other nodes have begun to fire the last of the jobs that this one had fired.
+fn gone_on(cluster: &Cluster, node: &str, moment: i64) -> i64 {
+    let mut last = 0;
+    for all in records(cluster).into_values() {
+        let by_it = |record: &&Value| record["node"].as_str().is_some_and(|by| by.starts_with(node));
+        let begun = |record: &Value| record["started"].is_string().then(|| micros(&record["started"]));
+        let before = all.iter().filter(|record| micros(&record["slot"]) < moment).next_back();
+        if before.is_some_and(|record| by_it(&record)) {
+            let others = all.iter().filter(|record| !by_it(record)).filter_map(begun);
+            let first = others.filter(|at| *at > moment).min().expect("somebody goes on");
+            last = last.max(first - moment);
+        }
+    }
+    assert!(last > 0, "{node} had jobs");
+    last
+}
+
 fn now(cluster: &Cluster) -> i64 {
     let time = cluster.redis.ask(&["--raw", "TIME"]);
     let mut numbers = time.lines().map(|line| line.parse::<i64>().expect("a number"));
@@ -148,6 +165,8 @@ async fn a_thousand_jobs_each_second_are_fired_once_though_nodes_are_killed_stop
     let killed = now(&cluster);
     cluster.kill(2);
     all_fire(&cluster, COUNT, killed).await;
+    let last = gone_on(&cluster, "n2#", killed);
+    assert!(last < 12_000_000, "others go on after 5 seconds, however busy the machine: {last} us");
     cluster.add(2, &LOUD, &[]);
     cluster.complete().await;
 
@@ -194,8 +213,18 @@ async fn a_full_stop_and_start_goes_on_with_all_jobs() {
     cluster.complete().await;
     cluster.node(1).apply(&jobs(COUNT));
     all_fire(&cluster, COUNT, 0).await;
-    cluster.stop(1);
+    // One that stops hands its jobs over at once: nobody waits for its leases to end.
+    eventually(SOON, "both have jobs", async || {
+        let text = format!("{:?}", records(&cluster));
+        text.contains("n1#") && text.contains("n2#")
+    })
+    .await;
+    let one = now(&cluster);
     cluster.stop(2);
+    all_fire(&cluster, COUNT, now(&cluster)).await;
+    let last = gone_on(&cluster, "n2#", one);
+    assert!(last < 3_900_000, "a lease has more than 4 s left when its node stops: {last} us");
+    cluster.stop(1);
     let stopped = now(&cluster);
     tokio::time::sleep(Duration::from_secs(3)).await; // slots go by
     cluster.add(1, &LOUD, &[]);

@@ -81,14 +81,14 @@ async fn what_was_missed_while_the_node_was_down_is_skipped_or_made_up_for_as_ea
     let node = TestNode::start().await;
     let job = |name: &str, more: &str| {
         format!(
-            "- {{name: {name}, type: interval, service: notes, every: 500ms, extra: 'by {name}', {more}}}\n"
+            "- {{name: {name}, type: interval, service: notes, every: 500ms, extra: 'by {name}'{more}}}\n"
         )
     };
     let jobs = [
-        job("skips", "missed: skip"),
-        job("once", "missed: once"),
-        job("all", "missed: all"),
-        job("recent", "missed: all, window: 1s"),
+        job("skips", ""), // what is done if nothing is said
+        job("once", ", missed: once"),
+        job("all", ", missed: all"),
+        job("recent", ", missed: all, window: 1s"),
     ];
     node.apply(&format!("jobs:\n{}", jobs.concat())).await;
     for name in ["skips", "once", "all", "recent"] {
@@ -125,21 +125,30 @@ async fn what_was_missed_while_the_node_was_down_is_skipped_or_made_up_for_as_ea
 async fn a_run_that_has_not_ended_is_overlapped_waited_for_or_ended_as_each_job_says() {
     let node = TestNode::start().await;
     let job = |overlap: &str| {
+        let said = match overlap {
+            "default" => String::new(),
+            overlap => format!(", overlap: {overlap}"),
+        };
         format!(
-            "- {{name: {overlap}, type: interval, service: slow-note, every: 200ms, repeats: 6, overlap: {overlap}, extra: 'overlap {overlap} '}}\n"
+            "- {{name: {overlap}, type: interval, service: slow-note, every: 200ms, repeats: 6, extra: 'overlap {overlap} '{said}}}\n"
         )
     };
-    let jobs: String = ["allow", "skip", "queue-one", "cancel-old"].map(job).concat();
+    let all = ["default", "allow", "skip", "queue-one", "cancel-old"];
+    let jobs: String = all.map(job).concat();
     node.apply(&format!("jobs:\n{jobs}")).await;
     let ended = async |name: &str| {
         let all = history(&node, name).await;
         let over = |record: &Record| record.outcome != Outcome::Running;
         all.iter().map(|record| record.slots).sum::<u64>() == 6 && all.iter().all(over)
     };
-    for name in ["allow", "skip", "queue-one", "cancel-old"] {
+    for name in all {
         until(&format!("{name} is over"), async || ended(name).await).await;
     }
-    assert_eq!(count(&node, "allow", Outcome::Done).await, 6);
+    for name in ["default", "allow"] {
+        assert_eq!(count(&node, name, Outcome::Done).await, 6);
+        let all = history(&node, name).await;
+        assert!(all.windows(2).any(|pair| pair[0].started < pair[1].ended), "some at once: {all:?}");
+    }
     for name in ["skip", "queue-one"] {
         let all = history(&node, name).await;
         let done: Vec<_> = all.iter().filter(|record| record.outcome == Outcome::Done).collect();
@@ -224,5 +233,34 @@ async fn an_operator_pauses_a_job_runs_it_by_hand_and_an_edit_retires_its_plan()
     assert_eq!(noted("old plan").len(), before, "the old plan fires no more");
     let unknown = scheduler.run(&"unknown".parse().expect("a name")).await.expect_err("there is none");
     assert!(unknown.to_string().contains("there is no job"), "{unknown}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jitter_spreads_slots_and_what_is_deleted_fires_no_more() {
+    let node = TestNode::start().await;
+    node.apply(
+        "jobs:\n- {name: spread, type: interval, service: notes, every: 200ms, jitter: 150ms, extra: 'by spread'}",
+    )
+    .await;
+    has(&node, "spread", Outcome::Done, 12).await;
+    let all = history(&node, "spread").await;
+    let late = |r: &Record| r.started.map(|at| (at - r.slot).num_milliseconds());
+    let late: Vec<i64> = all.iter().filter_map(late).collect();
+    assert!(late.iter().max() > Some(&40) && late.iter().min() < Some(&110), "{late:?}");
+    for pair in all.windows(2) {
+        assert_eq!((pair[0].slot - pair[1].slot).num_milliseconds(), 200, "slots themselves are not moved");
+    }
+    let id: DefId = DefId::new(Family::Job, "spread".parse().expect("a name"));
+    let options = zeugma::definitions::Options::default();
+    node.app().definitions.delete(id, options, config::Note::default()).await.expect("deleted");
+    // What is under way when it is deleted may still end.
+    node.apply("jobs:\n- {name: other, type: interval, service: notes, every: 200ms, extra: 'by other'}")
+        .await;
+    has(&node, "other", Outcome::Done, 1).await;
+    let before = noted("by spread").len();
+    has(&node, "other", Outcome::Done, 6).await;
+    assert_eq!(noted("by spread").len(), before);
+    assert!(!node.metrics().contains("name=\"spread\""), "{}", node.metrics());
     node.stop().await;
 }

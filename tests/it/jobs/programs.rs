@@ -129,3 +129,50 @@ async fn programs_call_services_by_name_in_the_form_of_their_generation() {
     assert_eq!(wrong.expect("an answer").status(), 401, "another's password does not open this");
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_may_call_what_wants_no_role_and_their_calls_are_counted() {
+    let node = TestNode::start().await;
+    node.apply(
+        "security:\n\
+         - {name: planner, type: basic, username: planner, password: hush, roles: [jobs]}\n\
+         - {name: reader, type: basic, username: reader, password: hush}\n\
+         - {name: pubapi, type: any-of, members: [planner, reader]}\n\
+         services:\n\
+         - {name: zeugma.scheduler.job.create, type: native, require: [jobs]}\n",
+    )
+    .await;
+    let create = json!({"name": "Daily", "job_type": "cron_style", "service": "zato.ping", "cron_definition": "@daily"});
+    let ask = async |who: &str, path: &str| {
+        let request = node.post(path).basic_auth(who, Some("hush")).body(create.to_string());
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    // By whichever name and at whichever path it is called.
+    for path in [
+        "json/zato.scheduler.job.create",
+        "json/zeugma.scheduler.job.create",
+        "api/invoke/zato.scheduler.job.create",
+    ] {
+        let (status, told) = ask("reader", &format!("/zato/{path}")).await;
+        assert!(status == 403 && told.contains("this needs the role jobs"), "{path}: {status} {told}");
+    }
+    assert_eq!(ask("reader", "/zato/json/zato.scheduler.job.get-list").await.0, 200);
+    assert_eq!(ask("planner", "/zato/json/zato.scheduler.job.create").await.0, 200);
+    assert_eq!(ask("planner", "/zato/json/zato.scheduler.job.create").await.0, 500, "there is one already");
+    assert_eq!(ask("planner", "/zato/api/invoke/no.such").await.0, 400);
+    assert_eq!(node.get("/zato/ping").send().await.expect("an answer").status(), 200);
+    let text = node.metrics();
+    let counted = |path: &str, outcome: &str, many: u64| {
+        let line = format!(
+            "zeugma_calls_total{{family=\"channel\",name=\"{path}\",outcome=\"{outcome}\"}} {many}\n"
+        );
+        assert!(text.contains(&line), "{line}{text}");
+    };
+    counted("/zato/json", "ok", 2);
+    counted("/zato/json", "refused", 3);
+    counted("/zato/api/invoke", "refused", 2);
+    counted("/zato/ping", "ok", 1);
+    assert!(text.contains("zeugma_call_seconds_count{family=\"channel\",name=\"/zato/json\"} 5\n"), "{text}");
+    node.stop().await;
+}

@@ -121,7 +121,7 @@ async fn a_node_on_which_new_files_do_not_start_serves_the_old_ones_and_says_why
     let mut cluster = Cluster::of(2).await;
     deploy(cluster.node(1), "old");
     cluster.node(1).apply(&door());
-    cluster.add(3, &[], &[("BROKEN", "yes")]);
+    cluster.add(3, &[], &[("BROKEN", "yes"), ("ZEUGMA_PYTHON_ENVIRONMENT", "BROKEN")]);
     cluster.complete().await;
     answers(&cluster, 3, "old").await;
     let node = cluster.node(1);
@@ -132,6 +132,10 @@ async fn a_node_on_which_new_files_do_not_start_serves_the_old_ones_and_says_why
     assert!(said.code == 3 && said.out.contains("on 2/3 nodes") && said.err.contains("not here"), "{said:?}");
     assert_eq!(cluster.get(cluster.node(1), "/hello").await, (200, "new".to_owned()));
     assert_eq!(cluster.get(cluster.node(3), "/hello").await, (200, "old".to_owned()));
-    assert!(node.good(&["status"]).contains("n3: package/hello: does not start"));
+    let status = node.good(&["status"]);
+    assert!(status.contains("n3: package/hello: does not start"), "{status}");
+    for part in ["hello.py:2", "Traceback", "AssertionError: not here"] {
+        assert!(status.contains(part), "{part} is not in {status}");
+    }
     assert!(node.good(&["package", "show", "hello"]).contains("n3: the version before goes on"));
 }

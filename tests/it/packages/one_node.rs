@@ -1,8 +1,11 @@
 //! On one node: deploy, look, redeploy under load, take back, undeploy.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::{Load, door, hello, write};
 use crate::kit::program::Program;
@@ -180,4 +183,62 @@ fn a_service_takes_a_file_in_base64_as_older_programs_send_it() {
         assert_eq!(upload(name, payload).status, 400, "{name} {payload}");
     }
     assert!(node.good(&["package", "history", "hello"]).contains("somebody, through channel up"));
+}
+
+#[test]
+fn a_package_says_which_types_elements_have_by_their_names() {
+    let node = Program::start(&[]);
+    let folder = node.folder.path();
+    let text = "from zeugma import Service\n\n\nclass Order(Service):\n    name = 'order'\n    input = 'order_no', 'user_id', \
+                '-is_gift'\n\n    def handle(self):\n        self.response.payload = [repr(v) for v in self.request.input.values()]\n";
+    write(folder, "order.py", text);
+    let bundle = json!({
+        "packages": [{"name": "order", "type": "python", "files": ["order.py"],
+                      "types_by_name": {"int": {"suffix": ["_no"]}}}],
+        "channels": [{"name": "order", "type": "rest", "path": "/order", "service": "order", "data_format": "json"}],
+    });
+    node.apply(&bundle);
+    let order = || {
+        node.curl("/order")
+            .with(&["--json", r#"{"order_no": "7", "user_id": "x", "is_gift": "true"}"#])
+            .send()
+    };
+    assert_eq!(order().ok().json(), json!(["7", "'x'", "True"]));
+    // As usual, a user_id is a number.
+    node.apply(&json!({"packages": [{"name": "order", "type": "python", "files": ["order.py"]}]}));
+    let usual = order();
+    assert!(usual.status == 400 && usual.text().contains("/user_id"), "{usual:?}");
+    let wrong = json!({"packages": [{"name": "order", "type": "python", "files": ["order.py"], "types_by_name": {"float": {}}}]});
+    node.write("bundle.json", &wrong.to_string());
+    let said = node.run(&["apply", "-f", "bundle.json"]);
+    assert!(said.code == 1 && said.err.contains("types_by_name"), "{said:?}");
+}
+
+#[test]
+fn what_the_old_version_has_begun_it_ends() {
+    let node = Program::start(&[]);
+    let slow = |says: &str| {
+        hello(says).replace("from zeugma", "import time\nfrom zeugma").replace(
+            "        self.response",
+            "        self.cache.set('begun', True)\n        time.sleep(1.5)\n        self.response",
+        )
+    };
+    node.write("hello.py", &slow("old"));
+    let watch = hello("x").replace("'hello'", "'begun'").replace("'x'", "str(self.cache.get('begun'))");
+    node.write("watch.py", &watch);
+    node.good(&["deploy", "hello.py", "watch.py"]);
+    node.apply(&door());
+    let old: Vec<_> = (0..3).map(|_| node.curl("/hello").begin()).collect();
+    let begun = Instant::now();
+    while node.good(&["invoke", "begun"]) != "True" {
+        assert!(begun.elapsed() < Duration::from_secs(10), "no request has begun");
+    }
+    node.write("hello.py", &hello("new"));
+    node.good(&["deploy", "hello.py"]);
+    assert_eq!(node.curl("/hello").send().ok().text(), "new");
+    let said: Vec<_> = old.into_iter().map(|one| one.end().ok().text()).collect();
+    assert!(
+        said.iter().any(|text| text == "old") && said.iter().all(|text| text == "old" || text == "new"),
+        "{said:?}"
+    );
 }

@@ -11,6 +11,19 @@ fn a_file_that_does_not_import_leaves_the_old_version_and_says_where_it_is_wrong
     node.write("hello.py", &hello("one"));
     node.good(&["deploy", "hello.py"]);
     node.apply(&door());
+    // What is wrong in a function is told with the way there.
+    write(node.folder.path(), "deep/words.py", "def word():\n    return 1 / 0\n");
+    write(node.folder.path(), "deep/main.py", "import words\n\nWORD = words.word()\n");
+    let deep = node.run(&["deploy", "deep"]);
+    for part in [
+        "package/deep.files.words.py:2: ",
+        "ZeroDivisionError",
+        "Traceback",
+        "main.py\", line 3",
+        "words.word()",
+    ] {
+        assert!(deep.code == 1 && deep.err.contains(part), "{part}: {deep:?}");
+    }
     for (text, what) in [
         ("from zeugma import Service\n\nclass Hello(Service)\n    pass\n", "SyntaxError"),
         ("import zeugma\n\nnothing_of_this_name\n", "NameError"),

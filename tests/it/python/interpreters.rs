@@ -1,9 +1,9 @@
-//! The Python that runs packages: none, one that is no Python, a virtual environment; and what it gets to see.
+//! The Python that runs packages: none, one that is no Python, a virtual environment.
 
 use std::process::Command;
 
-use super::{deploy, json};
-use crate::kit::program::{Program, command};
+use super::deploy;
+use crate::kit::program::Program;
 
 const WORK: &str = "
 from zeugma import Service
@@ -49,31 +49,4 @@ fn a_virtual_environment_can_be_named_for_the_node_and_for_a_package() {
     assert!(said.code == 1 && said.err.contains("No module named 'our_rates'"), "{said:?}");
     deploy(&node, &work, &["--python", python]);
     assert_eq!(node.curl("/rate").send().ok().text(), "4");
-}
-
-#[test]
-fn services_see_the_environment_but_nothing_of_the_engine_s_own() {
-    let folder = tempfile::TempDir::new().expect("a folder");
-    let mut command = command(folder.path());
-    command.env("ZEUGMA_KEYS_OF_NOBODY", "hush").env("SHOWN", "yes");
-    let node = Program::launch(command, folder, &[]);
-    let text = "
-import os
-from zeugma import Service
-
-class Environment(Service):
-    name = 'json-environment'
-    def handle(self):
-        self.response.payload = {
-            'ours': [name for name in os.environ if name.startswith('ZEUGMA')], 'shown': os.environ.get('SHOWN'),
-            'open': sorted(os.readlink('/proc/self/fd/' + fd).split(':')[0] for fd in os.listdir('/proc/self/fd')
-                           if os.path.exists('/proc/self/fd/' + fd)),
-        }
-";
-    deploy(&node, text, &["--workers", "1"]);
-    let seen = node.curl("/json-environment").send().ok().json();
-    assert_eq!((&seen["ours"], &seen["shown"]), (&json!([]), &json!("yes")));
-    // Nothing of the engine's is open in it but its own socket, and the pipe of what it prints.
-    let open = seen["open"].to_string();
-    assert!(!open.contains(".redb") && !open.contains("zeugma-data"), "{open}");
 }

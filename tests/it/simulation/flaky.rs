@@ -1,7 +1,7 @@
 //! The way from one node to the truth and to the other nodes: it hangs, fails, is late, and answers with errors what
 //! has happened all the same.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -112,6 +112,10 @@ impl Life {
     }
 }
 
+/// Nobody logs in here; but every part that starts is given them, and they take room for many.
+static SESSIONS: LazyLock<Arc<config::sessions::Memory>> =
+    LazyLock::new(|| Arc::new(config::sessions::Memory::new(config::Clock::System)));
+
 /// See the module: what the node takes for its store.
 pub struct FlakyStore(pub Arc<Life>);
 
@@ -163,7 +167,7 @@ impl Store for FlakyStore {
     }
 
     fn sessions(&self) -> Arc<dyn config::Sessions> {
-        Arc::new(config::sessions::Memory::new(config::Clock::System)) // nobody logs in here
+        SESSIONS.clone()
     }
 
     fn health(&self) -> Health {

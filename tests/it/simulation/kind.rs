@@ -1,6 +1,5 @@
 //! The one kind of definition in simulations: a connection that starts, hangs and fails as the dice say.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,7 +107,7 @@ pub fn definition(id: DefId, value: u64, need: Option<&DefId>, enabled: bool) ->
         enabled,
         params: KEYRING.seal(&Clear(params), &[], None).expect("there is nothing to seal"),
         needs: need.into_iter().cloned().collect(),
-        claims: BTreeSet::new(),
+        claims: config::SmallSet::default(),
         changed_at: Revision::ZERO,
     }
 }

@@ -26,6 +26,10 @@ pub static REGISTRY: LazyLock<Arc<Registry>> =
     LazyLock::new(|| Arc::new(Registry::new(super::kind::ALL, &[]).expect("a registry")));
 pub static KEYRING: LazyLock<Keyring> = LazyLock::new(Keyring::generate);
 
+/// Of all nodes: nobody reads them, and to make them takes longer than all that they count.
+static METERS: LazyLock<Meters> =
+    LazyLock::new(|| Meters::new(&prometheus::Registry::new()).expect("metrics"));
+
 /// How long after a nudge from another node the news itself should have come.
 const OVERDUE: Duration = Duration::from_millis(200);
 
@@ -107,7 +111,7 @@ impl Life {
             keyring: KEYRING.clone(),
             live: life.live.clone(),
             board: life.board.clone(),
-            meters: Meters::new(&prometheus::Registry::new()).expect("metrics"),
+            meters: METERS.clone(),
             clock: world.clock.clone(),
             tasks,
         };

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expression::Expression;
 use super::zone::{Change, Secs, Zone};
-use super::{LAST, Mark, Slot, moment};
+use super::{COUNTED, LAST, Mark, Slot, moment};
 
 /// What to do about local times that do not exist, since clocks are put forward.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -127,6 +127,25 @@ impl Clockwork {
                     cursor = Cursor { from: near.max(from + AHEAD), gap_seen: false };
                 }
                 (None, None) => return None,
+            }
+        }
+    }
+
+    /// The first time between two moments that clocks are put forward over local times that are left out: the last moment
+    /// before, which is never a slot, and how many they are.
+    pub(super) fn left_out(&self, after: Micros, until: Micros) -> Option<(Micros, u64)> {
+        if self.gap == Gap::Shift {
+            return None;
+        }
+        let seconds = |at: Micros| at.saturating_add(1).div_euclid(1_000_000);
+        let (mut from, until) = (seconds(after).max(0), seconds(until));
+        loop {
+            let change = self.zone.change(from, until)?;
+            let next = |local: Secs| self.local(local).filter(|local| *local < change.at + change.after);
+            let all = std::iter::successors(next(change.at + change.before), |local| next(local + 1));
+            match all.zip(0..COUNTED).count() {
+                0 => from = change.at,
+                count => return Some((change.at * 1_000_000 - 1, count as u64)),
             }
         }
     }

@@ -26,6 +26,8 @@ pub mod why {
     pub const QUEUED: &str = "overlap: a newer slot waits for the run to end";
     /// An operator has paused it.
     pub const PAUSED: &str = "paused";
+    /// Clocks were put forward over its local time, and the plan leaves out what does not exist.
+    pub const GAP: &str = "gap: clocks were put forward, and its local time did not exist";
     /// The plan was made after its last slot.
     pub const OVER: &str = "the plan has no slot after it was made";
 }
@@ -82,6 +84,14 @@ pub fn fire_at(policy: &Policy, slot: Micros, salt: u64) -> Micros {
     slot + i64::try_from((x ^ (x >> 31)) % (jitter.unsigned_abs() + 1)).unwrap_or_default()
 }
 
+/// How far ahead it is looked for what is left out, in microseconds: what comes later is seen later.
+const AHEAD: Micros = 400 * 86_400 * 1_000_000;
+
+/// What the plan leaves out before its next slot.
+pub(super) fn left_out(times: &dyn Timetable, after: Micros, next: Micros) -> Option<(Micros, u64)> {
+    times.left_out(after, next.min(after.saturating_add(AHEAD)))
+}
+
 /// As microseconds.
 pub(super) fn micros(span: Duration) -> Micros {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
@@ -92,10 +102,15 @@ pub(super) fn due(times: &dyn Timetable, policy: &Policy, salt: u64, at: &Situat
     let after = at.last.max(at.anchor - 1);
     let Some(first) = times.next(after, at.anchor) else { return Due::Spent };
     let fires = fire_at(policy, first, salt);
-    if fires > now {
-        return Due::Wait(fires);
+    match left_out(times, after, first) {
+        Some((slot, slots)) if slot <= now => return Due::Skip { slot, until: slot, slots, why: why::GAP },
+        Some((slot, _)) if fires > now => return Due::Wait(slot.min(fires)),
+        None if fires > now => return Due::Wait(fires),
+        _ => {}
     }
     let skip = |until: Micros, why| {
+        // What is left out in between has a reason of its own.
+        let until = times.left_out(first, until).map_or(until, |(gap, _)| until.min(gap));
         let (until, slots) = times.through(first, until, at.anchor);
         Due::Skip { slot: first, until, slots, why }
     };
@@ -194,6 +209,38 @@ mod tests {
 
     fn late_by_window() -> Due {
         Due::Skip { slot: 3_600 * S, until: 3_600 * S, slots: 1, why: why::WINDOW }
+    }
+
+    /// Slots every second, of which each tenth falls out.
+    struct Holed;
+
+    impl Timetable for Holed {
+        fn next(&self, after: Micros, anchor: Micros) -> Option<Micros> {
+            let next = SECOND.next(after, anchor)?;
+            Some(if next % (10 * S) == 0 { next + S } else { next })
+        }
+
+        fn left_out(&self, after: Micros, until: Micros) -> Option<(Micros, u64)> {
+            Some((after.div_euclid(10 * S) + 1) * 10 * S).filter(|at| *at <= until).map(|at| (at, 4))
+        }
+    }
+
+    #[test]
+    fn what_falls_out_has_a_reason_of_its_own_whatever_is_missed_around_it() {
+        let ask = |missed, last: Micros, now: Micros| {
+            due(&Holed, &with(missed, None, Overlap::Allow), 0, &at(last * S), now)
+        };
+        let gap = Due::Skip { slot: 10 * S, until: 10 * S, slots: 4, why: why::GAP };
+        assert_eq!(ask(Missed::Skip, 9, 9 * S + 1), Due::Wait(10 * S));
+        assert_eq!(ask(Missed::Skip, 9, 10 * S), gap);
+        assert_eq!(ask(Missed::Skip, 10, 10 * S + 1), Due::Wait(11 * S));
+        for (missed, why) in [(Missed::Skip, why::MISSED), (Missed::Once, why::NEWEST)] {
+            assert_eq!(ask(missed, 5, 15 * S), skip(6, 9, why));
+            assert_eq!(ask(missed, 9, 15 * S), gap);
+            assert_eq!(ask(missed, 10, 15 * S), skip(11, 14, why));
+        }
+        assert_eq!(ask(Missed::All, 8, 15 * S), Due::Fire(9 * S));
+        assert_eq!(ask(Missed::All, 9, 15 * S), gap);
     }
 
     #[test]

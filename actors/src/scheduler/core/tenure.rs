@@ -81,6 +81,12 @@ impl Bucket {
         self.holds(steady).filter(|_| self.inspected && !self.leaving)
     }
 
+    /// Whether there is nothing to look after.
+    fn rests(&self, steady: Micros) -> bool {
+        let empty = self.jobs.is_empty() && self.gone.is_empty() && self.free_since.is_none();
+        empty && matches!(self.tenure, Tenure::None) && self.list_at.is_some_and(|at| steady < at)
+    }
+
     /// Why its jobs are silent, if this node has not held it for longer than this.
     pub(super) fn silent_since(&self, steady: Micros, limit: Micros) -> Option<String> {
         let since = self.free_since.filter(|since| steady - since > limit)?;
@@ -117,6 +123,9 @@ impl Core {
     /// Looks after leases, and all that was not answered.
     pub(super) fn chores(&mut self, at: Moment, out: &mut Vec<Action>) {
         for bucket in 0..u16::try_from(self.buckets.len()).unwrap_or(u16::MAX) {
+            if self.buckets[usize::from(bucket)].rests(at.steady) {
+                continue;
+            }
             self.look_after(bucket, at, out);
             let here = &self.buckets[usize::from(bucket)];
             match &here.tenure {

@@ -258,7 +258,7 @@ impl Slots for Embedded {
 
     async fn begin(&self, name: &Name, record: &Record) -> Result<(), StoreError> {
         let (name, record) = (name.clone(), record.clone());
-        self.change(move |_, tx| tx.set_under_way(&name, record.at(), Some(&record))).await
+        self.change(move |inner, tx| ledger::begin(tx, &name, &record, inner.time())).await
     }
 
     async fn end(&self, endings: &[Ending]) -> Result<(), StoreError> {

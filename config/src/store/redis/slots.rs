@@ -117,12 +117,11 @@ impl Slots for Redis {
 
     async fn begin(&self, name: &Name, record: &Record) -> Result<(), StoreError> {
         let keys = &self.inner.keys;
-        let field = &format!("{name}\n{}", record.at());
-        let json = &json(record)?;
+        let (bucket, json) = (bucket_of(name), &json(record)?);
         let call = |mut connection: Connection| async move {
-            let mut write = redis::cmd("HSET");
-            write.arg(keys.runs(bucket_of(name))).arg(field).arg(json);
-            bounded(COMMAND, write.query_async(&mut connection)).await
+            let mut call = scripts::BEGIN.prepare_invoke();
+            call.key(keys.jobs(bucket)).key(keys.runs(bucket)).arg(name.as_str()).arg(record.at()).arg(json);
+            bounded(COMMAND, call.invoke_async(&mut connection)).await
         };
         self.inner.ask(call).await
     }

@@ -92,6 +92,18 @@ return answers",
     )
 });
 
+/// Writes down that a run begins that belongs to no slot, of a job that may be known by no plan yet.
+pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local states, runs, name, slot, record = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local time = redis.call('TIME')
+redis.call('HSETNX', states, name, '0 0 ' .. time[1] .. string.format('%06d', time[2]) .. ' 0 0')
+redis.call('HSET', runs, name .. '\n' .. slot, record)
+return redis.status_reply('OK')",
+    )
+});
+
 /// Writes down how runs ended. Per run: bucket, name, slot, whether it is presumed, its record.
 pub(super) static END: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
