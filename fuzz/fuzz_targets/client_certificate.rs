@@ -38,7 +38,12 @@ static KIT: LazyLock<Kit> = LazyLock::new(|| {
     kit
 });
 
-fn issued(ca: &CertifiedIssuer<'static, KeyPair>, key: &KeyPair, common: &str, names: Option<&[u8]>) -> Option<Vec<u8>> {
+fn issued(
+    ca: &CertifiedIssuer<'static, KeyPair>,
+    key: &KeyPair,
+    common: &str,
+    names: Option<&[u8]>,
+) -> Option<Vec<u8>> {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common);

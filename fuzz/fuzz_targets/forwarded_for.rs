@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(proxies.client(stranger, lines()), stranger, "a stranger is not believed");
     let proxy = peer("10.0.0.1");
     let found = proxies.client(proxy, lines()).ip();
-    assert!(found == proxy.ip() || text.contains(|c: char| c.is_ascii_hexdigit()), "{found}");
+    assert!(found == proxy.ip() || text.contains([':', '.']), "{found} {text:?}");
     // Whatever a client wrote, the address that the proxy adds is believed.
     let client: IpAddr = "203.0.113.9".parse().expect("an address");
     let with_ours = [&client.to_string(), text];

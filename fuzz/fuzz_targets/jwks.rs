@@ -22,8 +22,11 @@ struct Kit {
 static KIT: LazyLock<Kit> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("jwks.json");
-    std::fs::write(&path, r#"{"keys": [{"kty": "RSA", "kid": "first", "n": "u1SU1LfVLPHCozMxH2Mo", "e": "AQAB"}]}"#)
-        .expect("written");
+    std::fs::write(
+        &path,
+        r#"{"keys": [{"kty": "RSA", "kid": "first", "n": "u1SU1LfVLPHCozMxH2Mo", "e": "AQAB"}]}"#,
+    )
+    .expect("written");
     // A token whose key is not known is a reason to read the keys again.
     let tried = Tried::start(&format!(
         "security: [{{name: idp, type: bearer, accept: {{jwks_file: '{}', issuer: idp, audience: [api], \

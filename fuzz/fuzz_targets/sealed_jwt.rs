@@ -30,7 +30,8 @@ static KIT: LazyLock<Kit> = LazyLock::new(|| {
     let kit = Kit { tried, security, seal, sign, real };
     assert!(shows(&kit, &kit.real.clone()), "the real one is let in");
     let inside = kit.seal.decrypt(&kit.real).expect("these are the keys");
-    let mut parts = inside.splitn(3, |b| *b == b'.').map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64"));
+    let mut parts =
+        inside.splitn(3, |b| *b == b'.').map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64"));
     let (header, claims) = (parts.next().expect("a header"), parts.next().expect("claims"));
     assert!(shows(&kit, &signed(&kit, &header, &claims)), "this makes what the engine makes");
     kit

@@ -18,9 +18,10 @@ const HEADERS: [&str; 5] = [
 const METHODS: [&str; 4] = ["token", "username-password", "github", "ldap"];
 
 static TRIED: LazyLock<(Tried, Vec<Arc<dyn Security>>)> = LazyLock::new(|| {
-    let mut bundle = "connections: [{name: v, type: vault, url: 'http://127.0.0.1:9', token: t, timeout: 1s}]\n\
+    let mut bundle =
+        "connections: [{name: v, type: vault, url: 'http://127.0.0.1:9', token: t, timeout: 1s}]\n\
                       security:\n- {name: any, type: vault, connection: v}\n"
-        .to_owned();
+            .to_owned();
     for method in METHODS {
         bundle.push_str(&format!("- {{name: {method}, type: vault, connection: v, method: {method}}}\n"));
     }

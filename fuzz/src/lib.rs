@@ -78,7 +78,11 @@ impl Tried {
                 if error.kind() == ErrorKind::Unauthenticated
                     && let Some(refusal) = security.guess(head)
                 {
-                    assert_eq!(refusal.to_string(), error.to_string(), "a lock-out would be told from a wrong guess");
+                    assert_eq!(
+                        refusal.to_string(),
+                        error.to_string(),
+                        "a lock-out would be told from a wrong guess"
+                    );
                 }
                 None
             }

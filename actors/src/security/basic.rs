@@ -1,14 +1,11 @@
 //! User name and password in every request (RFC 7617).
 
+mod hashed;
+
 use std::hash::Hasher;
 use std::sync::Arc;
-use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, PasswordHasher as _, PasswordVerifier as _, Version};
 use async_trait::async_trait;
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
@@ -17,10 +14,11 @@ use config::{Fault, Secret};
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use schemars::JsonSchema;
-use sdk::{Caller, Error, ErrorKind, HttpHead, Result, Security};
+use sdk::{Caller, Error, HttpHead, Result, Security};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 
+pub use self::hashed::hash_password;
+use self::hashed::{Hashed, parse_hash};
 use super::fingerprint::Fingerprint;
 use super::fixed::FixedHeader;
 use crate::admission::Rate;
@@ -28,10 +26,6 @@ use crate::admission::metered::{Of, metered};
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Credentials, Guard, LOG_IN, Part};
 
-/// How long a caller waits for a processor that checks their password.
-const WAIT: Duration = Duration::from_secs(2);
-/// What a password hash may cost at most: memory in KiB, and passes over it.
-const MOST: (u32, u32) = (1 << 20, 20);
 /// Some clients leave out the padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
@@ -140,30 +134,6 @@ impl Kind for Basic {
     }
 }
 
-/// The hash of a password, as the `password_hash` parameter wants it: argon2id with the costs that OWASP recommends.
-///
-/// # Errors
-/// If the system has no random numbers.
-pub fn hash_password(clear: &str) -> Result<String> {
-    let costs = argon2::Params::new(19 * 1024, 2, 1, None).map_err(|e| Error::internal(e.to_string()))?;
-    let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, costs).hash_password(clear.as_bytes());
-    hash.map(|hash| hash.to_string()).map_err(|e| Error::internal(format!("no password hash: {e}")))
-}
-
-/// Reads a hash, and refuses one that would keep a processor for long.
-fn parse_hash(text: &str) -> Result<PasswordHash, String> {
-    let bad = "this is not an argon2id hash";
-    let hash = PasswordHash::new(text).map_err(|_| bad)?;
-    let costs = argon2::Params::try_from(&hash).map_err(|_| bad)?;
-    if hash.algorithm != Algorithm::Argon2id.ident() || hash.hash.is_none() || hash.salt.is_none() {
-        return Err(bad.into());
-    }
-    if costs.m_cost() > MOST.0 || costs.t_cost() > MOST.1 {
-        return Err(format!("this hash is too costly to check; at most m={} and t={}", MOST.0, MOST.1));
-    }
-    Ok(hash)
-}
-
 fn challenge(realm: &str) -> Result<HeaderValue> {
     let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
     let text = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
@@ -227,71 +197,12 @@ fn credential(head: &HttpHead) -> Option<Vec<u8>> {
     given.contains(&b':').then_some(given)
 }
 
-/// A password known by its hash. The hash is slow to check, on purpose, so what was right once is recognised from
-/// then on by its fingerprint; what is wrong costs its price each time.
-struct Hashed {
-    username: Arc<str>,
-    hash: Arc<PasswordHash>,
-    seen: ArcSwapOption<Fingerprint>,
-    /// Of the processors, so that a flood of wrong passwords cannot pile up work.
-    turns: Arc<Semaphore>,
-    /// How often the slow hash was computed.
-    #[cfg(test)]
-    computed: std::sync::atomic::AtomicUsize,
-}
-
-impl Hashed {
-    fn new(username: &str, hash: &str) -> Result<Self> {
-        let hash = Arc::new(parse_hash(hash).map_err(Error::internal)?);
-        let processors = std::thread::available_parallelism().map_or(1, Into::into);
-        let turns = Arc::new(Semaphore::new(processors));
-        Ok(Self {
-            username: username.into(),
-            hash,
-            seen: ArcSwapOption::empty(),
-            turns,
-            #[cfg(test)]
-            computed: Default::default(),
-        })
-    }
-
-    async fn matches(&self, given: Vec<u8>) -> Result<bool> {
-        let seen = |given: &[u8]| self.seen.load().as_ref().is_some_and(|seen| seen.matches(given));
-        if seen(&given) {
-            return Ok(true);
-        }
-        let busy = || {
-            let error = Error::new(ErrorKind::TooMany, "too many passwords are being checked");
-            error.retry_after(Duration::from_secs(1))
-        };
-        let turn = tokio::time::timeout(WAIT, self.turns.clone().acquire_owned()).await;
-        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
-        if seen(&given) {
-            return Ok(true); // many began with the same password, and one of them has been through
-        }
-        #[cfg(test)]
-        self.computed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let (username, hash) = (self.username.clone(), self.hash.clone());
-        // The work goes on if the caller lets go: the turn is given back by the work, not by the caller.
-        let work = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let colon = given.iter().position(|b| *b == b':').unwrap_or(given.len());
-            let (user, password) = (&given[..colon], given.get(colon + 1..).unwrap_or_default());
-            // Both are always looked at: the time says nothing about the user name.
-            let right = Argon2::default().verify_password(password, &*hash).is_ok()
-                & verify_slices_are_equal(user, username.as_bytes()).is_ok();
-            (right, given)
-        });
-        let (right, given) = work.await?;
-        if right {
-            self.seen.store(Some(Arc::new(Fingerprint::of(&given)?)));
-        }
-        Ok(right)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use sdk::ErrorKind;
+
     use super::*;
 
     fn params(username: &str, password: Option<&str>, hash: Option<&str>) -> Params {
