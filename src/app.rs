@@ -140,7 +140,13 @@ impl Node {
             live = live.with_caches(redis.clone());
         }
         let board = Arc::new(Board::default());
-        let definitions = Definitions { store: store.clone(), registry: registry.clone(), keyring, board };
+        let definitions = Definitions {
+            store: store.clone(),
+            slots: Some(slots.clone()),
+            registry: registry.clone(),
+            keyring,
+            board,
+        };
         let managed = management.begin(&definitions);
         let reconciler = Reconciler {
             node: settings.node.clone(),

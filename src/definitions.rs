@@ -21,7 +21,7 @@ use cluster::{Board, Receipt};
 use config::bundle::Bundle;
 use config::{
     Catalog, CommitError, DefId, Definition, Draft, Family, Keyring, Note, Place, Principal, Revision, Role,
-    Store,
+    Slots, Store,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub const WAIT: Duration = Duration::from_secs(10);
 pub struct Definitions {
     /// Where the truth lives.
     pub store: Arc<dyn Store>,
+    /// Whose clock says what has passed; none where nothing is made, only checked, since that holds at any time.
+    pub slots: Option<Arc<dyn Slots>>,
     /// The kinds.
     pub registry: Arc<Registry>,
     /// Seals the secrets.
@@ -155,6 +157,7 @@ impl Definitions {
     ) -> Result<Outcome, Refused> {
         let Bundle { drafts, mut faults } = bundle.into();
         let found = self.inspect(&drafts, &mut faults).await?;
+        self.in_time(&drafts, &mut faults).await?;
         let kept: BTreeSet<&DefId> = drafts.iter().map(|draft| &draft.id).collect();
         let wish = |current: &Catalog| {
             let mut delete: BTreeSet<DefId> =

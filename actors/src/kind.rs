@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use config::budgets::Budgets;
 use config::{
     Checked, Claim, Clear, Clock, DefId, Fault, Keyring, KindTag, Name, Need, References, Sessions, Want,
@@ -67,6 +68,12 @@ pub trait Kind: Send + Sync + 'static {
     /// What a definition holds alone among the enabled ones.
     fn claims(_params: &Self::Params) -> Vec<Claim> {
         Vec::new()
+    }
+
+    /// The parameter that says when it does its last work, and that moment, where the parameters alone tell. Something new
+    /// whose end has passed would never do anything: that is a mistake of its writer.
+    fn end(_params: &Self::Params) -> Option<(&'static str, DateTime<Utc>)> {
+        None
     }
 
     /// What a definition holds alone that only a look into it shows, such as the services in files. The node that takes
@@ -161,6 +168,8 @@ pub trait AnyKind: Send + Sync + 'static {
         params: &Clear,
         registry: &Registry,
     ) -> Result<Vec<Claim>, Vec<Fault>>;
+    /// See [`Kind::end`]; none for parameters that are wrong.
+    fn end(&self, params: &Clear) -> Option<(&'static str, DateTime<Utc>)>;
     /// See [`Kind::LIGHT`].
     fn light(&self) -> bool;
     /// Starts a part.
@@ -234,6 +243,10 @@ impl<K: Kind> AnyKind for K {
             Ok(params) => K::inspect(id, params, registry).await,
             Err(_) => Ok(Vec::new()), // the check has more to say about that
         }
+    }
+
+    fn end(&self, params: &Clear) -> Option<(&'static str, DateTime<Utc>)> {
+        K::end(&serde_json::from_value(Value::Object(params.0.clone())).ok()?)
     }
 
     fn light(&self) -> bool {

@@ -43,6 +43,7 @@ impl Check {
         // The bundle is applied to a catalog of its own, so that it is checked by the very code that a node runs.
         let definitions = Definitions {
             store: Arc::new(Memory::new(Clock::System)),
+            slots: None,
             registry: Arc::new(registry),
             keyring: Keyring::generate(),
             board: Arc::default(),

@@ -1,5 +1,6 @@
-//! A look into what is to be deployed, before it is: which services are in the files.
+//! A look into what is to be deployed, before it is: which services are in the files, and whether a job's time is over.
 
+use actors::job::moment::Moment;
 use config::{Catalog, Claim, Definition, Draft, Family, Fault, Rules as _};
 
 use super::prepare::Found;
@@ -28,6 +29,30 @@ impl Definitions {
             found.insert(draft.id.clone(), claims);
         }
         Ok(found)
+    }
+
+    /// Finds what is new and would never do anything, since its time is over. What is there already may stay: a bundle is
+    /// applied again after its jobs have fired.
+    pub(super) async fn in_time(&self, drafts: &[Draft], faults: &mut Vec<Fault>) -> Result<(), Refused> {
+        let Some(slots) = &self.slots else { return Ok(()) };
+        let end = |draft: &Draft| self.registry.kind(&draft.kind).ok()?.end(&draft.params);
+        let ending: Vec<_> = drafts
+            .iter()
+            .filter(|draft| draft.enabled)
+            .filter_map(|draft| Some((draft, end(draft)?)))
+            .collect();
+        if ending.is_empty() {
+            return Ok(());
+        }
+        let current = self.store.load().await?;
+        let now = slots.look().await?.now;
+        for (draft, (at, end)) in ending {
+            if end.timestamp_micros() < now && current.get(&draft.id).is_none() {
+                let fault = Fault::new(at, format!("{} has passed", Moment::from(end)));
+                faults.push(fault.hint("name a later one, or say enabled: false").under(&draft.at()));
+            }
+        }
+        Ok(())
     }
 
     async fn inspect_one(&self, current: &Catalog, draft: &Draft) -> Result<Vec<Claim>, Vec<Fault>> {

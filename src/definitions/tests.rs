@@ -96,6 +96,7 @@ fn definitions() -> Definitions {
     let registry = Registry::new(&[&Line, &Door], &[]).expect("a registry");
     Definitions {
         store: Arc::new(Memory::new(Clock::System)),
+        slots: None,
         registry: Arc::new(registry),
         keyring: Keyring::generate(),
         board: Arc::default(),

@@ -34,7 +34,7 @@ terms::params! {
         /// expression means every hour, else `first`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fold: Option<Fold>,
-        /// Nothing is due before this, such as `2026-12-01T09:00:00Z`; without an offset it is UTC. Default: when the job
+        /// Nothing is due before this, such as `2030-01-15T09:00:00Z`; without an offset it is UTC. Default: when the job
         /// is made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         start: Option<Moment>,

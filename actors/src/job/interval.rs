@@ -43,7 +43,7 @@ terms::params! {
         /// How many slots there are. Then the job becomes inactive and stays so. Default: no end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         repeats: Option<u64>,
-        /// The first slot, such as `2026-12-01T09:00:00Z`; without an offset it is UTC. Default: when the job is made.
+        /// The first slot, such as `2030-01-15T09:00:00Z`; without an offset it is UTC. Default: when the job is made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         start: Option<Moment>,
     }
@@ -130,7 +130,7 @@ impl Kind for IntervalJob {
             seconds: None,
             milliseconds: None,
             repeats: Some(12),
-            start: "2026-12-01T09:00:00Z".parse().ok(),
+            start: "2030-01-15T09:00:00Z".parse().ok(),
             extra: Some("anything".into()),
             missed: Default::default(),
             window: None,

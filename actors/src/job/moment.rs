@@ -38,7 +38,7 @@ impl FromStr for Moment {
         let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
         let at = with_offset.or_else(|| naive().or_else(day).map(|at| at.and_utc()));
         let at = at.ok_or_else(|| {
-            format!("{text:?} is no date that exists, with a time; write 2026-12-01T09:00:00Z, always in this order")
+            format!("{text:?} is no date that exists, with a time; write 2030-01-15T09:00:00Z, always in this order")
         })?;
         if !(1970..=9999).contains(&at.year()) {
             return Err(format!("{text:?} is not in the years 1970 to 9999"));

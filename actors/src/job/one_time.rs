@@ -1,6 +1,7 @@
 //! The kind `job.one-time`: a service is called once, at a moment.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use config::{Fault, Need};
 use sdk::Result;
 
@@ -16,8 +17,8 @@ terms::params! {
     /// A job that has fired becomes inactive and stays so, whatever restarts, until it gets another start or is made
     /// active again.
     {
-        /// When, such as `2026-12-01T09:00:00Z`; without an offset it is UTC. If it has passed when the job is made, the
-        /// job never fires. Default: at once.
+        /// When, such as `2030-01-15T09:00:00Z`; without an offset it is UTC. A job that is made must not be
+        /// enabled with one that has passed. Default: at once.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         start: Option<Moment>,
     }
@@ -42,7 +43,7 @@ impl Kind for OneTime {
     fn example() -> Params {
         Params {
             service: terms::example_service(),
-            start: "2026-12-01T09:00:00Z".parse().ok(),
+            start: "2030-01-15T09:00:00Z".parse().ok(),
             extra: Some("anything".into()),
             missed: Default::default(),
             window: None,
@@ -61,6 +62,10 @@ impl Kind for OneTime {
 
     fn needs(params: &Params) -> Vec<Need> {
         params.terms().needs()
+    }
+
+    fn end(params: &Params) -> Option<(&'static str, DateTime<Utc>)> {
+        params.start.map(|start| ("start", start.get()))
     }
 
     async fn start(params: Params, _: Start) -> Result<Part> {

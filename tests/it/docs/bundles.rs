@@ -44,6 +44,7 @@ fn nothing_yet() -> Definitions {
     let registry = Management::default().registry(&[], SERVICES).expect("a registry");
     Definitions {
         store: Arc::new(Memory::new(Clock::System)),
+        slots: None,
         registry: Arc::new(registry),
         keyring: Keyring::generate(),
         board: Arc::default(),

@@ -1,8 +1,12 @@
 //! What is wrong with a job is told, with its place, before anything is changed.
 
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use zeugma::definitions::Refused;
 
 use crate::kit::node::TestNode;
+use crate::kit::process::eventually;
 
 /// One faulty job, and what is said of it.
 const MISTAKES: &[(&str, &str)] = &[
@@ -67,6 +71,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "did you mean \"Europe/London\"?",
     ),
     ("type: cron, service: zeugma.ping, cron: '@daily', gap: jump", "gap: unknown variant `jump`"),
+    (
+        "type: one-time, service: zeugma.ping, start: 2020-02-21T10:00:00Z",
+        "start: 2020-02-21T10:00:00Z has passed",
+    ),
     ("type: one-time, service: zeugma.ping, start: soon", "start: \"soon\" is no date that exists"),
     ("type: one-tme, service: zeugma.ping", "did you mean \"one-time\"?"),
     ("type: one-time, service: zeugma.ping, evry: 1s", "there is no parameter \"evry\""),
@@ -94,5 +102,23 @@ async fn each_mistake_about_a_job_has_its_fault() {
     );
     let twice = "jobs:\n- {name: j, type: one-time, service: zeugma.ping}\n- {name: j, type: one-time, service: zeugma.ping}";
     assert!(matches!(node.try_apply(twice).await, Err(Refused::Faults(_))), "two of one name");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundle_may_be_applied_again_after_its_jobs_have_fired() {
+    let node = TestNode::start().await;
+    let job = |start: DateTime<Utc>, more: &str| {
+        format!(
+            "jobs:\n- {{name: j, type: one-time, service: zeugma.ping, start: '{}'{more}}}",
+            start.to_rfc3339()
+        )
+    };
+    let soon = config::Clock::System.now() + TimeDelta::milliseconds(1_500);
+    node.apply(&job(soon, "")).await;
+    eventually(Duration::from_secs(20), "it has passed", async || config::Clock::System.now() > soon).await;
+    node.apply(&job(soon, "")).await;
+    node.apply(&job(soon, ", extra: more")).await;
+    node.apply("jobs:\n- {name: kept, type: one-time, service: zeugma.ping, start: 2020-02-21T10:00:00Z, enabled: false}").await;
     node.stop().await;
 }
