@@ -18,10 +18,13 @@ pub(crate) fn installed(server: &str, program: &str) -> PathBuf {
     path
 }
 
-/// A port that nobody listens at.
+/// A port that nobody listens at. It is below those that the system gives to connections: one of these could be taken by
+/// any connection before the server is there, or while it is started anew.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    let mut tried = std::iter::repeat_with(|| fastrand::u16(10_000..32_000));
+    tried
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("there is always another one to try")
 }
 
 /// Whether this process may do everything.

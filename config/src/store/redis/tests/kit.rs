@@ -38,8 +38,13 @@ pub(crate) fn program(server: &str, path: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("there is no {}; run: tests/servers.sh {server}", name.display()))
 }
 
+/// A port that nobody listens at, below those that the system gives to connections: one of these could be taken by any
+/// connection while a server is started anew.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+    let mut tried = std::iter::repeat_with(|| fastrand::u16(10_000..32_000));
+    tried
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("there is always another one to try")
 }
 
 /// A server in a folder of its own. It ends with this value.
