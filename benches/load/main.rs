@@ -37,10 +37,12 @@ const VARIANTS: [(&str, &str); 12] = [
     ("routes", "the same among 10,000 routes"),
 ];
 
-/// Those that are also loaded at a part of what they can do.
+/// Those that are also loaded so far that a part of one core is busy.
 const PACED: [&str; 4] = ["hyper", "jwt", "limited", "vault"];
 /// Which part.
 const PART: f64 = 0.7;
+/// How many requests a second show what one costs then.
+const PROBE: f64 = 30_000.0;
 /// Over how many times as many connections: a timer is due within a millisecond, and a connection that should send more
 /// often than that would only measure the client.
 const SPREAD: usize = 4;
@@ -84,6 +86,22 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Keeps all threads of a process on one core.
+fn pin(process: u32, core: usize) {
+    taskset(process, &core.to_string());
+}
+
+/// Lets them go anywhere.
+fn unpin(process: u32) {
+    taskset(process, "0-1023");
+}
+
+fn taskset(process: u32, cores: &str) {
+    let mut command = Command::new("taskset");
+    command.args(["--all-tasks", "--cpu-list", "--pid", cores, &process.to_string()]).stdout(Stdio::null());
+    assert!(command.status().is_ok_and(|status| status.success()), "taskset keeps processes on a core");
 }
 
 fn main() {
@@ -143,22 +161,25 @@ fn main() {
             of(|s| s.cpu_us) / reference,
         );
     }
-    let paced =
-        || servers.iter().zip(&chosen).zip(&samples).filter(|((_, (name, _)), _)| PACED.contains(name));
+    let paced = || servers.iter().zip(&chosen).filter(|(_, (name, _))| PACED.contains(name));
     if paced().next().is_some() {
-        println!("\nat {:.0} % of that, sent on time whatever is answered\n", PART * 100.0);
+        println!("\nwith {:.0} % of one core busy, sent on time whatever is answered\n", PART * 100.0);
     }
-    for ((server, (name, what)), samples) in paced() {
-        let rate = client::median(samples.iter().map(|s| s.per_second)) * PART;
-        let once = || {
-            let time = Duration::from_secs(seconds as u64);
-            client::paced(&server.address, server.child.id(), name, connections * SPREAD, time, rate)
-        };
-        let paced: Vec<Sample> = (0..rounds).map(|_| once()).collect();
+    for (server, (name, what)) in paced() {
+        // Else whoever sends and whoever answers would wait for each other's core, and that would be what is measured.
+        pin(server.child.id(), 0);
+        pin(std::process::id(), 1);
+        let time = Duration::from_secs(seconds as u64);
+        let (address, pid) = (&server.address, server.child.id());
+        let paced = |rate| client::paced(address, pid, name, connections * SPREAD, time, rate);
+        // The busier a server is, the more it does at once, and the less each request costs: so it is asked how it is now.
+        let cost = client::median((0..rounds).map(|_| paced(PROBE).cpu_us));
+        let paced: Vec<Sample> = (0..rounds).map(|_| paced(PART * 1_000_000.0 / cost)).collect();
         let of = |f: fn(&Sample) -> f64| client::median(paced.iter().map(f));
         let (per_second, p50, p99) = (of(|s| s.per_second), of(|s| s.p50_us), of(|s| s.p99_us));
         println!("{what:55} {per_second:>9.0} {p50:>9.0} {p99:>9.0} {:>12.2}", of(|s| s.cpu_us));
     }
+    unpin(std::process::id());
     drop(servers);
     if only.is_none() {
         figures::print();
