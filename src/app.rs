@@ -1,7 +1,7 @@
 //! The composition root: what a node is made of, and the order in which it starts and stops.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -200,6 +200,7 @@ impl Node {
         let make = move |peer: listener::Peer| admin::FromPeer { inner: inner.clone(), peer: peer.address };
         let silent = tls.map(|certificates| -> (_, listener::Ask) { (certificates, Box::new(|| false)) });
         let admin = listener::open("admin", app.settings.admin, make, &limits, silent, &app).await?;
+        note_admin_url(&app.settings, admin.address);
         Ok(Self {
             app,
             data: data.address,
@@ -312,6 +313,9 @@ fn python(settings: &Settings) -> Arc<Runtime> {
     })
 }
 
+/// The file of the data folder that says where the admin listener is.
+pub(crate) const ADMIN_URL_FILE: &str = "admin.url";
+
 /// Reads the admin token; makes one, readable by its owner only, if there is none.
 fn admin_token(folder: &Path) -> std::io::Result<Secret> {
     let path = folder.join("admin.token");
@@ -327,4 +331,19 @@ fn admin_token(folder: &Path) -> std::io::Result<Secret> {
     file.write_all(format!("{token}\n").as_bytes())?;
     file.sync_all()?;
     Ok(Secret::new(token))
+}
+
+/// Notes where the admin listener is, for commands on this machine. They can be told otherwise, so the node does without.
+fn note_admin_url(settings: &Settings, address: SocketAddr) {
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let host = match address.ip() {
+        ip if ip.is_unspecified() && ip.is_ipv6() => Ipv6Addr::LOCALHOST.into(),
+        ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let path = settings.data.join(ADMIN_URL_FILE);
+    let url = format!("{scheme}://{}\n", SocketAddr::new(host, address.port()));
+    if let Err(error) = std::fs::write(&path, url) {
+        tracing::warn!(path = %path.display(), %error, "commands on this machine have to be told where the node is");
+    }
 }

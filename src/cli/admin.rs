@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::exit::{Exit, Stop};
+use crate::app::ADMIN_URL_FILE;
 use crate::http::admin::shapes::ErrorBody;
 
 /// Where the admin listener is if nobody says otherwise.
@@ -26,10 +27,10 @@ const ANSWER: Duration = Duration::from_secs(30);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Node")]
 pub(super) struct Remote {
-    /// The admin listener; else ZEUGMA_ADMIN_URL, else http://127.0.0.1:8183
+    /// The admin listener; else ZEUGMA_ADMIN_URL, else where the node of the data folder is, else http://127.0.0.1:8183
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
-    /// The data folder of a node on this machine, whose token is used unless ZEUGMA_ADMIN_TOKEN is set
+    /// The data folder of a node on this machine: says where it is, and has its token unless ZEUGMA_ADMIN_TOKEN is set
     #[arg(long, value_name = "DIR", default_value = "zeugma-data")]
     data: PathBuf,
     /// Certificates to trust beside those of the system, for https (PEM)
@@ -106,7 +107,7 @@ impl Remote {
             (None, Some(text)) => text
                 .parse()
                 .map_err(|error| Stop::new(Exit::Usage, format!("{ADMIN_URL_VARIABLE}={text}: {error}")))?,
-            (None, None) => URL.parse().map_err(|e| Stop::failed(format!("{URL}: {e}")))?,
+            (None, None) => self.noted_url()?,
         };
         let base = base.as_str().trim_end_matches('/');
         let url = format!("{base}{}", ask.path);
@@ -152,6 +153,17 @@ impl Remote {
                 Err(Stop::new(Exit::Unreachable, format!("no node answers at {base}: {cause}")).hint(hint))
             }
         }
+    }
+
+    /// Where the node said that it is when it started with this data folder.
+    fn noted_url(&self) -> Result<Url, Stop> {
+        let path = self.data.join(ADMIN_URL_FILE);
+        let (text, from) = match std::fs::read_to_string(&path) {
+            Ok(text) => (text.trim().to_owned(), path.display().to_string()),
+            // There is no node here, or one that does not let others read it; the token then says more.
+            Err(_) => (URL.to_owned(), "the default".to_owned()),
+        };
+        text.parse().map_err(|error| Stop::failed(format!("{from}: {text:?}: {error}")))
     }
 
     /// The token: that of the environment, else that of the node whose data folder this is.

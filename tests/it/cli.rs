@@ -26,6 +26,19 @@ fn without_a_node_it_says_how_to_start_one() {
 }
 
 #[test]
+fn the_data_folder_says_where_its_node_is() {
+    let node = Program::start(&[]);
+    let elsewhere = TempDir::new().expect("a folder");
+    let mut command = command(elsewhere.path());
+    let data = node.folder.path().join("zeugma-data");
+    command.env_remove("ZEUGMA_ADMIN_URL").args(["nodes", "--output", "json", "--data"]).arg(&data);
+    let said = said(command.output().expect("runs"));
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(std::fs::read_to_string(data.join("admin.url")).expect("there").trim(), node.admin);
+    assert_eq!(node.stop(), 0);
+}
+
+#[test]
 fn wrong_usage_and_wrong_settings_are_told_apart_from_failure() {
     let folder = TempDir::new().expect("a folder");
     let code = |arguments: &[&str]| said(command(folder.path()).args(arguments).output().expect("runs"));
