@@ -63,9 +63,9 @@ pub(super) fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>
     for row in rows {
         table.add_row(row);
     }
-    let lines: Vec<String> =
-        table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned()).collect();
-    lines.join("\n")
+    // Each cell has a blank on both sides; a first cell may well be empty.
+    let lines = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Writes to standard output. A reader that has seen enough, such as `head`, is no failure.
@@ -103,4 +103,17 @@ pub(super) fn coloured(colour: Colour, text: &str) -> String {
         Colour::Red => 31,
     };
     if wanted { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_stays_under_its_headings_when_its_first_cell_is_empty() {
+        let text = table(&["number", "slot"], [vec![String::new(), "now".into()]]);
+        let [head, row] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert_eq!(head.find("SLOT"), row.find("now"), "{text}");
+        assert!(head.starts_with("NUMBER"));
+    }
 }
