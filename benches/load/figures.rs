@@ -15,7 +15,7 @@ pub fn print() {
     println!();
     let starts = (0..5).map(|_| {
         let begun = Instant::now();
-        let server = Server::start("rest", &Counterparts::default());
+        let server = Server::start("rest", &Counterparts::default(), 2);
         let mut stream = std::net::TcpStream::connect(&server.address).expect("a connection");
         let request = "POST /customer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 13\r\n\r\n{\"cust_id\":1}";
         std::io::Write::write_all(&mut stream, request.as_bytes()).expect("sent");
@@ -26,7 +26,7 @@ pub fn print() {
     });
     println!("start of a process to the first answered request (median of 5): {:.0} ms", median(starts));
 
-    let server = Server::start("rest", &Counterparts::default());
+    let server = Server::start("rest", &Counterparts::default(), 2);
     std::thread::sleep(Duration::from_secs(2)); // idle is what is measured
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).expect("a status");
     let kb = status

@@ -55,11 +55,12 @@ struct Server {
 
 impl Server {
     #[allow(clippy::disallowed_methods)] // some say where they will be before they are there
-    fn start(variant: &str, counterparts: &Counterparts) -> Self {
+    fn start(variant: &str, counterparts: &Counterparts, workers: usize) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut child = Command::new(program)
             .args(["--serve", variant])
             .args(counterparts.arguments(variant))
+            .env("TOKIO_WORKER_THREADS", workers.to_string())
             .stdout(Stdio::piped())
             .spawn()
             .expect("it starts");
@@ -135,7 +136,7 @@ fn main() {
         }
         _ => all.filter(|(name, _)| wanted(name) && there(name)).collect(),
     };
-    let servers: Vec<Server> = chosen.iter().map(|(name, _)| Server::start(name, &counterparts)).collect();
+    let servers: Vec<Server> = chosen.iter().map(|(name, _)| Server::start(name, &counterparts, 2)).collect();
     let mut samples: Vec<Vec<Sample>> = chosen.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
         for ((server, (name, _)), samples) in servers.iter().zip(&chosen).zip(&mut samples) {
@@ -161,12 +162,14 @@ fn main() {
             of(|s| s.cpu_us) / reference,
         );
     }
-    let paced = || servers.iter().zip(&chosen).filter(|(_, (name, _))| PACED.contains(name));
+    drop(servers);
+    let paced = || chosen.iter().filter(|(name, _)| PACED.contains(name));
     if paced().next().is_some() {
         println!("\nwith {:.0} % of one core busy, sent on time whatever is answered\n", PART * 100.0);
     }
-    for (server, (name, what)) in paced() {
+    for (name, what) in paced() {
         // Else whoever sends and whoever answers would wait for each other's core, and that would be what is measured.
+        let server = Server::start(name, &counterparts, 1);
         pin(server.child.id(), 0);
         pin(std::process::id(), 1);
         let time = Duration::from_secs(seconds as u64);
@@ -180,7 +183,6 @@ fn main() {
         println!("{what:55} {per_second:>9.0} {p50:>9.0} {p99:>9.0} {:>12.2}", of(|s| s.cpu_us));
     }
     unpin(std::process::id());
-    drop(servers);
     if only.is_none() {
         figures::print();
     }

@@ -18,7 +18,7 @@ use zeugma::{Context, Error, Result, Service};
 
 /// Serves one variant until it is killed; prints its address when it answers.
 pub fn serve(variant: &str, beside: Option<&str>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build(); // as many workers as TOKIO_WORKER_THREADS says
     runtime.expect("a runtime").block_on(async {
         if variant == "hyper" { hyper_echo().await } else { node(variant, beside).await }
     });
@@ -116,6 +116,7 @@ impl Actor for Hop {
 pub async fn start(folder: &std::path::Path, redis: Option<&str>) -> Node {
     let flags = Flags {
         store: redis.map(config::Secret::new),
+        cluster: redis.map(|_| format!("bench-{}", std::process::id())), // another one is none of its business
         cluster_listen: redis.map(|_| "127.0.0.1:0".into()),
         key_file: redis.map(|_| folder.join("secret.key")),
         listen: Some("127.0.0.1:0".into()),
