@@ -1,8 +1,9 @@
 //! The load harness: bare hyper and the engine's paths on the same work in one run, by CPU per request.
 //!
 //! `cargo bench --bench load` runs everything; `-- --seconds 5 --rounds 3 --connections 32` changes the measure, `--only
-//! pythons` compares the Python ones, `--only secured` those whose callers must show something. What checks callers is
-//! also loaded at 70 % of what it can do, with requests that come whether or not the ones before are answered. Each
+//! pythons` compares the Python ones, `--only secured` those whose callers must show something, `--only
+//! figures` what a node costs by itself. What checks callers is also loaded until 70 % of a core is busy, with requests
+//! that come whether or not the ones before are answered. Each
 //! server is a process of its own, so that its CPU time is its own; the rounds go through all servers in turn, so
 //! that a machine whose speed drifts hurts them all alike. The figure to compare is CPU per request.
 
@@ -115,42 +116,63 @@ fn main() {
         };
     }
     let number = |name, default: usize| value(name).and_then(|v| v.parse().ok()).unwrap_or(default);
-    let (seconds, rounds, connections) =
-        (number("--seconds", 3), number("--rounds", 5), number("--connections", 32));
-    let only = value("--only");
-
-    let wanted = |name: &str| only.is_none_or(|only| name == "hyper" || name.starts_with(only.as_str()));
-    let rivals = python::are_rivals_there();
-    if !rivals {
-        println!("FastAPI and gunicorn are left out: tests/servers.sh frameworks installs them\n");
-    }
-    let counterparts = Counterparts::start();
-    let there = |name: &str| (rivals || !python::is_rival(name)) && counterparts.has(name);
-    let all = VARIANTS.iter().chain(&python::VARIANTS);
-    let chosen: Vec<_> = match only.map(String::as_str) {
-        // Those in Python, and what they are compared with.
-        Some("pythons") => python::VARIANTS.iter().filter(|(name, _)| there(name)).collect(),
-        Some("secured") => {
-            let wanted = |name: &str| name == "key" || PACED.contains(&name);
-            VARIANTS.iter().filter(|(name, _)| wanted(name) && there(name)).collect()
-        }
-        _ => all.filter(|(name, _)| wanted(name) && there(name)).collect(),
+    let measure = Measure {
+        time: Duration::from_secs(number("--seconds", 3) as u64),
+        rounds: number("--rounds", 5),
+        connections: number("--connections", 32),
     };
-    let servers: Vec<Server> = chosen.iter().map(|(name, _)| Server::start(name, &counterparts, 2)).collect();
+    let only = value("--only").map(String::as_str);
+    if only != Some("figures") {
+        let rivals = python::are_rivals_there();
+        if !rivals {
+            println!("FastAPI and gunicorn are left out: tests/servers.sh frameworks installs them\n");
+        }
+        let counterparts = Counterparts::start();
+        let there = |name: &str| (rivals || !python::is_rival(name)) && counterparts.has(name);
+        let wanted = |name: &str| match only {
+            None => true,
+            // Those in Python, and what they are compared with.
+            Some("pythons") => python::VARIANTS.iter().any(|(python, _)| *python == name),
+            Some("secured") => name == "key" || PACED.contains(&name),
+            Some(only) => name == "hyper" || name.starts_with(only),
+        };
+        let all = VARIANTS.iter().chain(&python::VARIANTS);
+        let chosen: Vec<Variant> = all.filter(|(name, _)| wanted(name) && there(name)).copied().collect();
+        compare(&chosen, &counterparts, &measure);
+        delays(&chosen, &counterparts, &measure);
+    }
+    if only.is_none_or(|only| only == "figures") {
+        figures::print();
+    }
+}
+
+/// A word for what is served, and its name in the table.
+type Variant = (&'static str, &'static str);
+
+/// How it is measured.
+struct Measure {
+    time: Duration,
+    rounds: usize,
+    connections: usize,
+}
+
+/// Loads all of them as much as they can take, and prints what each request costs.
+fn compare(chosen: &[Variant], counterparts: &Counterparts, measure: &Measure) {
+    let servers: Vec<Server> = chosen.iter().map(|(name, _)| Server::start(name, counterparts, 2)).collect();
     let mut samples: Vec<Vec<Sample>> = chosen.iter().map(|_| Vec::new()).collect();
-    for round in 0..=rounds {
-        for ((server, (name, _)), samples) in servers.iter().zip(&chosen).zip(&mut samples) {
-            let time =
-                if round == 0 { Duration::from_millis(700) } else { Duration::from_secs(seconds as u64) };
-            let sample = client::load(&server.address, server.child.id(), name, connections, time);
+    for round in 0..=measure.rounds {
+        for ((server, (name, _)), samples) in servers.iter().zip(chosen).zip(&mut samples) {
+            let time = if round == 0 { Duration::from_millis(700) } else { measure.time };
+            let sample = client::load(&server.address, server.child.id(), name, measure.connections, time);
             if round > 0 {
                 samples.push(sample); // the first round only warms up
             }
         }
     }
-    println!("{connections} connections, {rounds} rounds of {seconds} s each; medians of the rounds\n");
+    let Measure { time, rounds, connections } = measure;
+    println!("{connections} connections, {rounds} rounds of {time:?} each; medians of the rounds\n");
     println!("{:55} {:>9} {:>9} {:>9} {:>12} {:>7}", "", "req/s", "p50 us", "p99 us", "CPU us/req", "ratio");
-    let reference = client::median(samples[0].iter().map(|s| s.cpu_us));
+    let reference = client::median(samples.iter().take(1).flatten().map(|s| s.cpu_us));
     for ((_, what), samples) in chosen.iter().zip(&samples) {
         let of = |f: fn(&Sample) -> f64| client::median(samples.iter().map(f));
         println!(
@@ -162,28 +184,29 @@ fn main() {
             of(|s| s.cpu_us) / reference,
         );
     }
-    drop(servers);
+}
+
+/// Loads those of them that are in [`PACED`] so far that a part of one core is busy, and prints how long answers take.
+fn delays(chosen: &[Variant], counterparts: &Counterparts, measure: &Measure) {
     let paced = || chosen.iter().filter(|(name, _)| PACED.contains(name));
-    if paced().next().is_some() {
-        println!("\nwith {:.0} % of one core busy, sent on time whatever is answered\n", PART * 100.0);
+    if paced().next().is_none() {
+        return;
     }
+    println!("\nwith {:.0} % of one core busy, sent on time whatever is answered\n", PART * 100.0);
     for (name, what) in paced() {
         // Else whoever sends and whoever answers would wait for each other's core, and that would be what is measured.
-        let server = Server::start(name, &counterparts, 1);
+        let server = Server::start(name, counterparts, 1);
         pin(server.child.id(), 0);
         pin(std::process::id(), 1);
-        let time = Duration::from_secs(seconds as u64);
         let (address, pid) = (&server.address, server.child.id());
-        let paced = |rate| client::paced(address, pid, name, connections * SPREAD, time, rate);
+        let paced =
+            |rate| client::paced(address, pid, name, measure.connections * SPREAD, measure.time, rate);
         // The busier a server is, the more it does at once, and the less each request costs: so it is asked how it is now.
-        let cost = client::median((0..rounds).map(|_| paced(PROBE).cpu_us));
-        let paced: Vec<Sample> = (0..rounds).map(|_| paced(PART * 1_000_000.0 / cost)).collect();
+        let cost = client::median((0..measure.rounds).map(|_| paced(PROBE).cpu_us));
+        let paced: Vec<Sample> = (0..measure.rounds).map(|_| paced(PART * 1_000_000.0 / cost)).collect();
         let of = |f: fn(&Sample) -> f64| client::median(paced.iter().map(f));
         let (per_second, p50, p99) = (of(|s| s.per_second), of(|s| s.p50_us), of(|s| s.p99_us));
         println!("{what:55} {per_second:>9.0} {p50:>9.0} {p99:>9.0} {:>12.2}", of(|s| s.cpu_us));
     }
     unpin(std::process::id());
-    if only.is_none() {
-        figures::print();
-    }
 }
