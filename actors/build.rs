@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../python").canonicalize()?;
+    // Cargo runs this in the package's folder. Where that was when this was compiled does not count: clones may share a
+    // target folder.
+    let root = Path::new("../python").canonicalize()?;
     println!("cargo::rerun-if-changed={}", root.join("zeugma").display());
     let mut files = Vec::new();
     gather(&root.join("zeugma"), &mut files)?;

@@ -10,21 +10,16 @@
 mod nodes;
 mod wire;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nodes::{Redis, Served};
+use nodes::{Arguments, Redis, Served};
 use serde_json::Value;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1));
-    if let (Some(name), Some(store), Some(folder)) = (value("--serve"), value("--store"), value("--folder")) {
-        return nodes::serve(name, store, Path::new(folder));
-    }
-    let number = |name, default: u64| value(name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let Some(arguments) = Arguments::read() else { return };
+    let number = |name, default| arguments.number(name, default);
     let folder = tempfile::TempDir::new().expect("a folder");
     let redis = Redis::start(&folder.path().join("redis"));
     let start = |name: &str| Served::start(folder.path(), redis.port, name);

@@ -1,4 +1,6 @@
-//! Redis and the nodes of the harness, each a process of its own that ends with its value.
+//! What the harnesses share: their arguments, and Redis and the nodes, each a process of its own that ends with its value.
+
+#![allow(dead_code, reason = "no harness uses all of it")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,12 +13,49 @@ use zeugma::app::{Extras, Node};
 
 use super::wire;
 
+/// What a harness was told.
+pub struct Arguments(Vec<String>);
+
+impl Arguments {
+    /// They; none if this process was to be a node of the harness, and has been one.
+    pub fn read() -> Option<Self> {
+        let told = Self(std::env::args().collect());
+        let (name, store, folder) = (told.value("--serve"), told.value("--store"), told.value("--folder"));
+        let (Some(name), Some(store), Some(folder)) = (name, store, folder) else { return Some(told) };
+        serve(name, store, Path::new(folder));
+        None
+    }
+
+    /// What comes after this word.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let at = self.0.iter().position(|argument| argument == name)?;
+        self.0.get(at + 1).map(String::as_str)
+    }
+
+    /// The same as a number, or another one.
+    pub fn number(&self, name: &str, default: u64) -> u64 {
+        self.value(name).and_then(|value| value.parse().ok()).unwrap_or(default)
+    }
+}
+
+/// Where `tests/servers.sh` puts them.
+#[allow(clippy::disallowed_methods)] // no setting of the engine
+pub fn servers() -> PathBuf {
+    let told = std::env::var_os("ZEUGMA_TEST_SERVERS").map(PathBuf::from);
+    told.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers"))
+}
+
+/// A port that nobody listens at.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
 /// A process that ends with this value.
 pub struct Process(Child);
 
 impl Process {
     /// This one.
-    #[allow(dead_code, reason = "not every harness has servers of its own")]
     pub fn of(child: Child) -> Self {
         Self(child)
     }
@@ -38,19 +77,14 @@ pub struct Redis {
 
 impl Redis {
     /// The number of its process.
-    #[allow(dead_code, reason = "not every harness looks at the process")]
     pub fn id(&self) -> u32 {
         self.process.0.id()
     }
 
     #[allow(clippy::disallowed_methods)] // no setting of the engine; real time
     pub fn start(folder: &Path) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        let servers = std::env::var_os("ZEUGMA_TEST_SERVERS").map(PathBuf::from);
-        let servers = servers.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers"));
-        let installed = servers.join("redis/usr/bin/redis-server");
+        let port = free_port();
+        let installed = servers().join("redis/usr/bin/redis-server");
         let program = if installed.exists() { installed } else { PathBuf::from("redis-server") };
         std::fs::create_dir_all(folder).expect("a folder");
         let mut command = Command::new(program);
@@ -76,7 +110,6 @@ impl Redis {
 }
 
 /// A node in a process of its own.
-#[allow(dead_code, reason = "not every harness looks at the process")]
 pub struct Served {
     pub data: String,
     pub admin: String,
@@ -87,7 +120,6 @@ pub struct Served {
 
 impl Served {
     /// The number of its process.
-    #[allow(dead_code, reason = "as above")]
     pub fn id(&self) -> u32 {
         self.process.0.id()
     }

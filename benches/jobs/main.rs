@@ -5,7 +5,7 @@
 //! `cargo bench --bench jobs`; `-- --seconds 20 --idle 100000 --many 20000` is what it does if nobody says otherwise, and
 //! with `--only fires` it does only that: `decides`, `late`, `fires`, `killed` or `idle`.
 
-#![allow(missing_docs, unreachable_pub, dead_code)] // a program, not a library; it shares files with another
+#![allow(missing_docs, unreachable_pub)] // a program, not a library
 #![allow(clippy::disallowed_methods)] // real time is what is measured
 
 #[path = "../cluster/nodes.rs"]
@@ -16,19 +16,14 @@ mod wire;
 mod killed;
 mod store;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nodes::{Redis, Served};
+use nodes::{Arguments, Redis, Served};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1));
-    if let (Some(name), Some(store), Some(folder)) = (value("--serve"), value("--store"), value("--folder")) {
-        return nodes::serve(name, store, Path::new(folder));
-    }
-    let number = |name, default: u64| value(name).and_then(|v| v.parse().ok()).unwrap_or(default);
-    let wanted = |name: &str| value("--only").is_none_or(|only| only == name);
+    let Some(arguments) = Arguments::read() else { return };
+    let number = |name, default| arguments.number(name, default);
+    let wanted = |name: &str| arguments.value("--only").is_none_or(|only| only == name);
     let seconds = number("--seconds", 20);
     if wanted("decides") {
         store::decides(seconds);

@@ -1,14 +1,12 @@
 //! The servers beside a node: Redis for limits that nodes share, OpenBao for callers whom it knows. They are processes of
 //! the harness, so that what they cost is not taken for the node's.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-#[allow(dead_code, reason = "the nodes of the other harness are not of use here")]
 #[path = "../cluster/nodes.rs"]
-mod nodes;
-#[allow(dead_code, reason = "as above")]
+pub mod nodes;
+#[allow(dead_code, reason = "only nodes of the other harnesses are asked")]
 #[path = "../cluster/wire.rs"]
 mod wire;
 
@@ -29,20 +27,16 @@ pub struct Counterparts {
 
 impl Counterparts {
     /// Starts those that are installed.
-    #[allow(clippy::disallowed_methods)] // no setting of the engine; real time
+    #[allow(clippy::disallowed_methods)] // real time
     pub fn start() -> Self {
         let folder = tempfile::TempDir::new().expect("a folder");
         let redis = Redis::start(&folder.path().join("redis"));
-        let servers = std::env::var_os("ZEUGMA_TEST_SERVERS").map(PathBuf::from);
-        let servers = servers.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers"));
-        let program = servers.join("openbao/bao");
+        let program = nodes::servers().join("openbao/bao");
         if !program.exists() {
             println!("Vault is left out: tests/servers.sh openbao installs it\n");
             return Self { redis: Some(redis), vault: None, _folder: Some(folder) };
         }
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
+        let port = nodes::free_port();
         let mut command = Command::new(program);
         command.args(["server", "-dev", "-dev-no-store-token", &format!("-dev-root-token-id={TOKEN}")]);
         command.arg(format!("-dev-listen-address=127.0.0.1:{port}")).env("HOME", folder.path());

@@ -1,10 +1,12 @@
 //! The same work in Python: behind the engine, and behind two servers that people know, with as many processes each.
 
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use zeugma::app::Node;
+
+use super::counterparts::nodes;
 
 /// How many worker processes each of them has.
 const PROCESSES: usize = 2;
@@ -76,10 +78,7 @@ pub fn is_rival(variant: &str) -> bool {
 
 /// Where `tests/servers.sh frameworks` puts them.
 fn programs() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    #[allow(clippy::disallowed_methods)] // it is no setting of the engine
-    let servers = std::env::var_os("ZEUGMA_TEST_SERVERS").map(PathBuf::from);
-    servers.unwrap_or_else(|| root.join("target/servers")).join("frameworks/bin")
+    nodes::servers().join("frameworks/bin")
 }
 
 /// Whether the others are there to be compared with.
@@ -93,12 +92,10 @@ pub fn serve_rival(variant: &str) {
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("app.py"), if variant == "fastapi" { FASTAPI } else { FLASK })
         .expect("written");
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
+    let port = nodes::free_port().to_string();
+    let address = format!("127.0.0.1:{port}");
     println!("{address}");
     let processes = PROCESSES.to_string();
-    let port = address.port().to_string();
     let mut command = if variant == "fastapi" {
         let mut command = Command::new(programs().join("uvicorn"));
         command.args(["app:app", "--port", &port, "--workers", &processes, "--log-level", "warning"]);
@@ -106,7 +103,7 @@ pub fn serve_rival(variant: &str) {
         command
     } else {
         let mut command = Command::new(programs().join("gunicorn"));
-        command.args(["app:app", "--bind", &address.to_string(), "--workers", &processes, "-k", "gevent"]);
+        command.args(["app:app", "--bind", &address, "--workers", &processes, "-k", "gevent"]);
         command.args(["--log-level", "warning", "--keep-alive", "600"]);
         command
     };

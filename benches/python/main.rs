@@ -12,23 +12,18 @@ mod nodes;
 #[path = "../cluster/wire.rs"]
 mod wire;
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nodes::{Redis, Served};
+use nodes::{Arguments, Redis, Served};
 use serde_json::{Value, json};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1));
-    if let (Some(name), Some(store), Some(folder)) = (value("--serve"), value("--store"), value("--folder")) {
-        return nodes::serve(name, store, Path::new(folder));
-    }
-    let number = |name, default: u64| value(name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let Some(arguments) = Arguments::read() else { return };
+    let number = |name, default| arguments.number(name, default);
     let (count, kills) = (number("--deploys", 50), number("--kills", 20));
     let folder = tempfile::TempDir::new().expect("a folder");
 
