@@ -21,66 +21,42 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Loads the server at `address`, whose process is `pid`, for this time.
+/// Loads the server at `address`, whose process is `pid`, as much as it can take for this time.
+#[allow(clippy::disallowed_methods)] // a program of its own
 pub fn load(address: &str, pid: u32, variant: &str, connections: usize, time: Duration) -> Sample {
-    measure(address, pid, variant, connections, time, None)
-}
-
-/// The same with so many requests a second on all connections together, each at its time: one that finds its connection
-/// busy waits, and its wait counts.
-pub fn paced(
-    address: &str,
-    pid: u32,
-    variant: &str,
-    connections: usize,
-    time: Duration,
-    rate: f64,
-) -> Sample {
-    let every = Duration::from_secs_f64(connections as f64 / rate);
-    measure(address, pid, variant, connections, time, Some(every))
-}
-
-#[allow(clippy::cast_precision_loss, clippy::disallowed_methods)] // figures for people; a program of its own
-fn measure(
-    address: &str,
-    pid: u32,
-    variant: &str,
-    connections: usize,
-    time: Duration,
-    every: Option<Duration>,
-) -> Sample {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let request = request(variant, address);
     runtime.block_on(async {
         let before = cpu_ns(pid);
         let begun = Instant::now();
         let end = begun + time;
-        let pace = |n: usize| {
-            // Not all at the same time.
-            every.map(|every| Pace { next: begun + every.mul_f64(n as f64 / connections as f64), every })
-        };
         let tasks: Vec<_> = (0..connections)
-            .map(|n| tokio::spawn(client(address.to_owned(), request.clone(), end, pace(n))))
+            .map(|_| tokio::spawn(client(address.to_owned(), request.clone(), end)))
             .collect();
         let mut latencies = Vec::new();
         for task in tasks {
             latencies.extend(task.await.expect("a client"));
         }
-        let (took, spent) = (begun.elapsed(), cpu_ns(pid) - before);
-        latencies.sort_unstable();
-        let count = latencies.len();
-        let at = |share: f64| latencies[((count - 1) as f64 * share) as usize] as f64 / 1000.0;
-        Sample {
-            per_second: count as f64 / took.as_secs_f64(),
-            p50_us: at(0.5),
-            p99_us: at(0.99),
-            cpu_us: spent as f64 / 1000.0 / count as f64,
-        }
+        sample(latencies, begun.elapsed(), cpu_ns(pid) - before)
     })
 }
 
+/// What these latencies, in nanoseconds, come to, and the time that the server has spent.
+#[allow(clippy::cast_precision_loss)] // figures for people
+pub fn sample(mut latencies: Vec<u64>, took: Duration, spent_ns: u64) -> Sample {
+    latencies.sort_unstable();
+    let count = latencies.len();
+    let at = |share: f64| latencies[((count - 1) as f64 * share) as usize] as f64 / 1000.0;
+    Sample {
+        per_second: count as f64 / took.as_secs_f64(),
+        p50_us: at(0.5),
+        p99_us: at(0.99),
+        cpu_us: spent_ns as f64 / 1000.0 / count as f64,
+    }
+}
+
 /// The same request for all: about 200 bytes, a JSON object.
-fn request(variant: &str, address: &str) -> Vec<u8> {
+pub fn request(variant: &str, address: &str) -> Vec<u8> {
     let body = format!(r#"{{"cust_id": 17, "verbose": true, "note": "{}"}}"#, "x".repeat(150));
     // clerk:s3cret
     let authorization = match variant {
@@ -115,37 +91,14 @@ fn token(address: &str) -> String {
     token.unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
 }
 
-/// When a connection sends.
-struct Pace {
-    next: Instant,
-    every: Duration,
-}
-
-impl Pace {
-    /// Waits for the next time to send; since when the request is on its way, or would be if the connection were not busy.
-    #[allow(clippy::disallowed_methods)] // as below
-    async fn turn(&mut self) -> Instant {
-        let (due, now) = (self.next, Instant::now());
-        self.next += self.every;
-        if due <= now {
-            return due;
-        }
-        tokio::time::sleep_until(due.into()).await;
-        Instant::now() // the timer's own delay is not the server's
-    }
-}
-
 /// One connection until `end`; returns the latency of each request in nanoseconds.
 #[allow(clippy::disallowed_methods)] // real time is what is measured
-async fn client(address: String, request: Vec<u8>, end: Instant, mut pace: Option<Pace>) -> Vec<u64> {
+async fn client(address: String, request: Vec<u8>, end: Instant) -> Vec<u64> {
     let mut stream = TcpStream::connect(&address).await.expect("a connection");
     stream.set_nodelay(true).expect("no delay");
     let (mut latencies, mut buffer) = (Vec::with_capacity(100_000), Vec::with_capacity(4096));
     while Instant::now() < end {
-        let begun = match &mut pace {
-            Some(pace) => pace.turn().await,
-            None => Instant::now(),
-        };
+        let begun = Instant::now();
         stream.write_all(&request).await.expect("sent");
         buffer.clear();
         loop {
@@ -162,7 +115,7 @@ async fn client(address: String, request: Vec<u8>, end: Instant, mut pace: Optio
 }
 
 /// The length of a whole response, once it is there.
-fn whole(buffer: &[u8]) -> Option<usize> {
+pub fn whole(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&buffer[..head]).ok()?;
     let named = |line: &str| {
@@ -174,7 +127,7 @@ fn whole(buffer: &[u8]) -> Option<usize> {
 }
 
 /// What a process and those that it has started have spent on processors so far, in nanoseconds.
-fn cpu_ns(pid: u32) -> u64 {
+pub fn cpu_ns(pid: u32) -> u64 {
     let mut tree = vec![pid];
     let started: Vec<(u32, u32)> =
         std::fs::read_dir("/proc").expect("processes").filter_map(parentage).collect();

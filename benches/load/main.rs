@@ -12,6 +12,7 @@
 mod client;
 mod counterparts;
 mod figures;
+mod paced;
 mod python;
 mod serve;
 
@@ -44,10 +45,6 @@ const PACED: [&str; 4] = ["hyper", "jwt", "limited", "vault"];
 const PART: f64 = 0.7;
 /// How many requests a second show what one costs then.
 const PROBE: f64 = 30_000.0;
-/// Over how many times as many connections: a timer is due within a millisecond, and a connection that should send more
-/// often than that would only measure the client.
-const SPREAD: usize = 4;
-
 /// A server in a process of its own.
 struct Server {
     child: Child,
@@ -199,8 +196,7 @@ fn delays(chosen: &[Variant], counterparts: &Counterparts, measure: &Measure) {
         pin(server.child.id(), 0);
         pin(std::process::id(), 1);
         let (address, pid) = (&server.address, server.child.id());
-        let paced =
-            |rate| client::paced(address, pid, name, measure.connections * SPREAD, measure.time, rate);
+        let paced = |rate| paced::paced(address, pid, name, measure.connections, measure.time, rate);
         // The busier a server is, the more it does at once, and the less each request costs: so it is asked how it is now.
         let cost = client::median((0..measure.rounds).map(|_| paced(PROBE).cpu_us));
         let paced: Vec<Sample> = (0..measure.rounds).map(|_| paced(PART * 1_000_000.0 / cost)).collect();
