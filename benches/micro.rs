@@ -1,4 +1,4 @@
-//! What single steps cost: finding a route among many, and building the snapshot after a change.
+//! What single steps cost: finding a route among many, building a snapshot, and the one after a change of one channel.
 
 #![allow(clippy::disallowed_methods, missing_docs)] // real time is what is measured
 
@@ -10,7 +10,7 @@ use actors::{Live, Meters, Reconciler, Registry};
 use cluster::Board;
 use config::store::memory::Memory;
 use config::store::{Change, Note};
-use config::{Checked, Clock, Definition, Keyring, Revision, Rules as _, Store as _};
+use config::{Checked, Clock, Definition, Family, Keyring, Revision, Rules as _, Store as _};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use ractor::Actor as _;
@@ -62,6 +62,7 @@ async fn live_with(channels: usize) -> Live {
 
 fn benches(c: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let nothing = Live::new(Tasks::default(), Clock::System).now();
     for channels in [10, 1_000, 10_000] {
         let live = runtime.block_on(live_with(channels));
         let snapshot = live.now();
@@ -72,7 +73,12 @@ fn benches(c: &mut Criterion) {
             b.iter(|| black_box(snapshot.routes.find(&Method::GET, black_box(&path), &headers)).is_ok());
         });
         c.bench_function(&format!("snapshot/{channels}"), |b| {
-            b.iter(|| snapshot.next(Revision(2), snapshot.parts.as_ref().clone(), Default::default()));
+            b.iter(|| nothing.next(Revision(2), snapshot.parts.clone(), Default::default()));
+        });
+        let (id, _) = snapshot.parts.iter().find(|(id, _)| id.family == Family::Channel).expect("a channel");
+        let without = snapshot.next(Revision(2), snapshot.parts.without(id), Default::default());
+        c.bench_function(&format!("change/{channels}"), |b| {
+            b.iter(|| without.next(Revision(3), snapshot.parts.clone(), Default::default()));
         });
     }
 }

@@ -20,8 +20,8 @@ use chrono::{DateTime, Utc};
 use cluster::{Board, Receipt};
 use config::bundle::Bundle;
 use config::{
-    Catalog, CommitError, DefId, Definition, Draft, Family, Keyring, Note, Place, Principal, Revision, Role,
-    Slots, Store,
+    ById, Catalog, CommitError, DefId, Definition, Draft, Family, Keyring, Note, Place, Principal, Revision,
+    Role, Slots, Store,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -210,8 +210,7 @@ impl Definitions {
         note: Note,
     ) -> Result<Outcome, Refused> {
         let mut then = self.store.load_at(revision).await?;
-        self.stored(&then, id)?;
-        then.definitions.retain(|other, _| other == id);
+        then.definitions = ById::unit(id.clone(), self.stored(&then, id)?.clone());
         self.back(&then, false, options, note).await
     }
 

@@ -1,6 +1,7 @@
 //! The reference of kinds, made from the registry: for the command line, and for the page in the docs.
 
 use actors::Registry;
+use actors::shape::Shape;
 use config::secret::SECRET_KEYWORD;
 use config::units::UNIT_KEYWORD;
 use config::{Family, bundle};
@@ -33,19 +34,19 @@ pub fn kinds(registry: &Registry) -> Vec<KindView> {
 }
 
 fn view(tag: &config::KindTag, kind: &dyn actors::AnyKind) -> KindView {
-    let schema = kind.schema();
+    let Shape { schema, example: typical, .. } = kind.shape();
     let summary = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let mut example = Map::new();
     example.insert("name".into(), format!("my.{}", tag.r#type).into());
     example.insert("type".into(), tag.r#type.clone().into());
-    example.extend(kind.example());
+    example.extend(typical.clone());
     KindView {
         kind: tag.clone(),
         family: tag.family,
         r#type: tag.r#type.clone(),
         summary: first_paragraph(summary),
         example,
-        schema,
+        schema: schema.clone(),
     }
 }
 

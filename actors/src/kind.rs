@@ -8,12 +8,12 @@ use config::budgets::Budgets;
 use config::{
     Checked, Claim, Clear, Clock, DefId, Fault, Keyring, KindTag, Name, Need, References, Sessions, Want,
 };
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use sdk::task::Tasks;
 use sdk::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::admission::lockout::Lockout;
@@ -25,6 +25,7 @@ use crate::part::{KEEP_SECRETS, Part};
 use crate::python::Runtime;
 use crate::registry::Registry;
 use crate::running::{Parts, Running};
+use crate::shape::{self, Shape};
 
 /// One kind of definition: its parameters, their rules, and how it starts. One file, one registry line.
 #[async_trait]
@@ -116,7 +117,7 @@ pub struct Start {
     /// Who has logged in.
     pub sessions: Arc<dyn Sessions>,
     pub(crate) keyring: Keyring,
-    pub(crate) parts: Arc<Parts>,
+    pub(crate) parts: Parts,
     pub(crate) services: Arc<crate::registry::Services>,
 }
 
@@ -152,10 +153,8 @@ pub trait AnyKind: Send + Sync + 'static {
     fn tag(&self) -> &'static str;
     /// See [`Kind::GUARDED`].
     fn guarded(&self) -> bool;
-    /// The JSON schema of the parameters, for people, forms and checks.
-    fn schema(&self) -> Schema;
-    /// The parameters of a typical definition.
-    fn example(&self) -> Map<String, Value>;
+    /// What its parameters look like.
+    fn shape(&self) -> &'static Shape;
     /// Checks parameters and says what they refer to.
     fn check(&self, params: &Clear) -> Checked;
     /// What parameters that are right bring along. See [`Kind::inspect`].
@@ -186,24 +185,17 @@ impl<K: Kind> AnyKind for K {
         K::GUARDED
     }
 
-    fn schema(&self) -> Schema {
-        schemars::schema_for!(K::Params)
-    }
-
-    fn example(&self) -> Map<String, Value> {
-        match serde_json::to_value(K::example()) {
-            Ok(Value::Object(map)) => map.into_iter().filter(|(_, v)| !v.is_null()).collect(),
-            _ => Map::new(),
-        }
+    fn shape(&self) -> &'static Shape {
+        shape::of::<K>()
     }
 
     fn check(&self, params: &Clear) -> Checked {
-        let schema = AnyKind::schema(self);
-        let secrets = check::secrets(&schema);
+        let Shape { schema, example, secrets } = shape::of::<K>();
+        let secrets = secrets.clone();
         // What a reference leads to is not known yet: the kind sees the word for a secret that is kept.
         let references = References::among(params, &secrets);
         let masked = references.masked(params);
-        let mut checked = match check::read::<K::Params>(&masked, &schema, &AnyKind::example(self)) {
+        let mut checked = match check::read::<K::Params>(&masked, schema, example) {
             Err(mut broken) => {
                 let (mut more, mut needs) = match &broken.rest {
                     Some(rest) => (K::check(rest), K::needs(rest)),

@@ -33,6 +33,7 @@ pub mod running;
 pub mod scheduler;
 pub mod security;
 pub mod service;
+pub mod shape;
 pub mod snapshot;
 pub mod supervisor;
 pub mod worker;

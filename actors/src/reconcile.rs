@@ -191,32 +191,29 @@ impl Reconciler {
             return;
         }
         let wanted = self.registry.with_implicit(&stored);
-        let versions: BTreeMap<DefId, Revision> =
-            wanted.versions().into_iter().map(|(id, version)| (id.clone(), version)).collect();
-        state.retries.retain(|id, retry| versions.get(id) == Some(&retry.version));
         let mut again = std::mem::take(&mut state.again);
-        again.retain(|id| versions.contains_key(id) && wanted.get(id).is_some_and(|d| d.enabled));
+        again.retain(|id| wanted.get(id).is_some_and(|definition| definition.enabled));
         let running = state.parts.iter().filter(|(id, _)| !again.contains(*id));
-        let running = running.map(|(id, part)| (id.clone(), part.version)).collect();
-        let plan = config::diff::plan(&running, &wanted);
-        let changed = !plan.is_empty() || !again.is_empty();
+        let plan = config::diff::plan(running.map(|(id, part)| (id, part.version)), &wanted);
+        let starts: HashMap<&DefId, Revision> =
+            plan.start.iter().flatten().map(|(id, version)| (id, *version)).collect();
+        state.retries.retain(|id, retry| starts.get(id) == Some(&retry.version));
+        again.retain(|id| starts.contains_key(id));
         state.again = again;
 
         let before = state.parts.clone();
-        for level in plan.start {
-            let due =
-                level.into_iter().filter(|id| state.retries.get(id).is_none_or(|retry| retry.due <= now));
-            self.start_level(me, state, &wanted, &versions, due.collect()).await;
+        for level in &plan.start {
+            let due = level.iter().filter(|(id, _)| state.retries.get(id).is_none_or(|r| r.due <= now));
+            let due = due.filter_map(|(id, version)| Some((wanted.get(id)?.clone(), *version)));
+            self.start_level(me, state, &wanted, due.collect()).await;
         }
-        for id in state.parts.keys().cloned().collect::<Vec<_>>() {
-            if !wanted.get(&id).is_some_and(|d| d.enabled) {
-                state.parts.remove(&id);
-                if wanted.get(&id).is_none() {
-                    self.meters.forget(&id);
-                }
+        for id in &plan.stop {
+            state.parts.remove(id);
+            if wanted.get(id).is_none() {
+                self.meters.forget(id);
             }
         }
-        self.publish(state, &wanted, changed);
+        self.publish(state, &wanted);
         // What was built from a part that was started anew is next.
         let rest = state.again.iter().any(|id| !state.retries.contains_key(id));
         state.seen = if rest { None } else { Some(wanted.revision) };
@@ -226,19 +223,14 @@ impl Reconciler {
         drop(before); // what was replaced stayed in the old snapshot until the new one was published
     }
 
-    fn publish(&self, state: &State, wanted: &Catalog, changed: bool) {
+    fn publish(&self, state: &State, wanted: &Catalog) {
         let mut faults: BTreeMap<DefId, Fault> =
             state.retries.iter().map(|(id, retry)| (id.clone(), retry.fault.clone())).collect();
         for id in self.store.health().unreadable.iter().filter_map(|id| id.parse::<DefId>().ok()) {
             let fault = Fault::new(id.to_string(), "cannot be read in the store");
             faults.insert(id, fault.hint("apply it again, or delete it"));
         }
-        let live = self.live.now();
-        if changed {
-            self.live.replace(live.next(wanted.revision, state.parts.clone(), faults));
-        } else {
-            self.live.replace(live.with_faults(wanted.revision, faults));
-        }
+        self.live.replace(self.live.now().next(wanted.revision, state.parts.clone(), faults));
         let faults = self.live.now().faults.values().cloned().collect();
         self.board.publish(&self.node, wanted.revision, faults);
     }
@@ -249,16 +241,14 @@ impl Reconciler {
         me: &ActorRef<ReconcilerMsg>,
         state: &mut State,
         wanted: &Catalog,
-        versions: &BTreeMap<DefId, Revision>,
-        ids: Vec<DefId>,
+        starting: Vec<(Arc<Definition>, Revision)>,
     ) {
-        let broken = |id: &DefId| state.retries.contains_key(id);
-        let usable: Parts =
-            state.parts.iter().filter(|(id, _)| !broken(id)).map(|(id, p)| (id.clone(), p.clone())).collect();
-        let usable = Arc::new(usable);
+        let mut usable = state.parts.clone();
+        for broken in state.retries.keys() {
+            usable.remove(broken);
+        }
         let keeper = &state.keeper;
         let parts = &state.parts;
-        let starting = ids.into_iter().filter_map(|id| Some((wanted.get(&id)?.clone(), *versions.get(&id)?)));
         let started: Vec<_> = futures_util::stream::iter(starting)
             .map(|(definition, version)| {
                 let (old, usable) = (parts.get(&definition.id).cloned(), usable.clone());
@@ -299,7 +289,7 @@ impl Reconciler {
         definition: Arc<Definition>,
         version: Revision,
         old: Option<Arc<Running>>,
-        parts: Arc<Parts>,
+        parts: Parts,
     ) -> Result<Running> {
         let id = definition.id.clone();
         let kind =

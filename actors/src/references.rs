@@ -12,7 +12,6 @@ use sdk::{Error, Result};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::check;
 use crate::kind::{AnyKind, Start};
 use crate::part::Part;
 
@@ -64,7 +63,7 @@ pub(crate) async fn resolve(
     if !params.0.values().any(mentions) {
         return Ok((params, None));
     }
-    let references = References::among(&params, &check::secrets(&kind.schema()));
+    let references = References::among(&params, &kind.shape().secrets);
     let reading = references.found.iter().map(|(_, reference)| async move {
         let name = reference.to_string();
         let source = match &start.part(&reference.connection)?.part {

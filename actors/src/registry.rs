@@ -15,7 +15,7 @@ use crate::admission::lockout::Lockout;
 use crate::kind::{AnyKind, tag_of};
 use crate::python::Runtime;
 use crate::routes::Mount;
-use crate::{channel, check, connection, job, package, security, service};
+use crate::{channel, connection, job, package, security, service};
 
 /// Every kind of definition.
 pub static KINDS: &[&dyn AnyKind] = &[
@@ -148,8 +148,8 @@ impl Registry {
     }
 
     /// Where a kind keeps its secrets; nowhere, if there is no such kind.
-    pub fn secrets(&self, tag: &KindTag) -> Vec<Pointer> {
-        self.kinds.get(tag).map(|kind| check::secrets(&kind.schema())).unwrap_or_default()
+    pub fn secrets(&self, tag: &KindTag) -> &'static [Pointer] {
+        self.kinds.get(tag).map(|kind| kind.shape().secrets.as_slice()).unwrap_or_default()
     }
 
     /// What is wanted, with the services that no definition speaks of: those compiled in, and those of packages.
@@ -161,10 +161,8 @@ impl Registry {
         for (id, definition) in &self.implicit {
             wanted.definitions.entry(id.clone()).or_insert_with(|| definition.clone());
         }
-        let tokens = |definition: &Arc<Definition>| {
-            definition.enabled && definition.kind == tag_of(&security::jwt::Jwt)
-        };
-        if stored.definitions.values().any(tokens) {
+        let tokens = tag_of(&security::jwt::Jwt);
+        if of(stored, Family::Security).any(|definition| definition.enabled && definition.kind == tokens) {
             let enabled = stored.definitions.values().filter(|definition| definition.enabled);
             let taken: BTreeSet<&String> = enabled.flat_map(|definition| &definition.claims).collect();
             for channel in
@@ -194,9 +192,14 @@ fn log_in_channel((name, params): (&str, Value)) -> Result<Arc<Definition>, Faul
     }))
 }
 
+/// The definitions of one family, by a glance at the ids alone.
+fn of(stored: &Catalog, family: Family) -> impl Iterator<Item = &Arc<Definition>> {
+    stored.definitions.iter().filter(move |(id, _)| id.family == family).map(|(_, definition)| definition)
+}
+
 /// The services that packages bring along. Of two packages with one service, one is switched off: it comes last.
 fn brought(stored: &Catalog) -> impl Iterator<Item = Definition> {
-    let packages = || stored.definitions.values().filter(|d| d.id.family == Family::Package);
+    let packages = || of(stored, Family::Package);
     let (on, off) = (packages().filter(|d| d.enabled), packages().filter(|d| !d.enabled));
     on.chain(off).flat_map(|package| service::python::services_of(package))
 }
@@ -234,6 +237,10 @@ impl Rules for Registry {
 
     fn implicit(&self, catalog: &Catalog) -> BTreeSet<DefId> {
         brought(catalog).map(|definition| definition.id).chain(self.implicit.keys().cloned()).collect()
+    }
+
+    fn scope<'c>(&self, claim: &'c str) -> &'c str {
+        Mount::scope_of_claim(claim).unwrap_or(claim)
     }
 
     /// A service of a package must not hide one that is compiled in.

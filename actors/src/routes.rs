@@ -1,6 +1,8 @@
-//! Routes: from host, path, method and Accept to a channel. Built once for each change, read by every request.
+//! Routes: from host, path, method and Accept to a channel. Changed with each change, read by every request.
 
-use std::collections::HashMap;
+mod shard;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use config::{Fault, Name};
@@ -8,6 +10,7 @@ use http::header::{ACCEPT, ALLOW, HOST};
 use http::{HeaderMap, HeaderValue, Method};
 use sdk::{Error, ErrorKind};
 
+use self::shard::{Edit, Paths};
 use crate::engine::Route;
 
 /// Where a channel is mounted.
@@ -85,24 +88,31 @@ impl Mount {
         &self.names
     }
 
+    /// The part of a claim that says which others it can conflict with: the host, and what the path begins with.
+    pub(crate) fn scope_of_claim(claim: &str) -> Option<&str> {
+        let place = place_of_claim(claim)?;
+        let pattern = &place[place.find('/')?..];
+        Some(&place[..place.len() - pattern.len() + shard::key(pattern).len()])
+    }
+
     /// The part of a claim that routers of several channels can conflict in: host and pattern.
     pub(crate) fn pattern_of_claim(claim: &str) -> Option<(&str, &str)> {
-        let place = claim.strip_prefix("route ")?;
-        let place = place.strip_prefix("any method ").or_else(|| place.split_once(' ').map(|(_, p)| p))?;
-        let place = place.split_once(" accepting ").map_or(place, |(place, _)| place);
+        let place = place_of_claim(claim)?;
         Some(place.split_at(place.find('/')?))
     }
 }
 
-/// The channels that share a host and a path. Those that say more come first: a verb before any, Accept before any.
-type Shared = Vec<Arc<Route>>;
+fn place_of_claim(claim: &str) -> Option<&str> {
+    let place = claim.strip_prefix("route ")?;
+    let place = place.strip_prefix("any method ").or_else(|| place.split_once(' ').map(|(_, p)| p))?;
+    Some(place.split_once(" accepting ").map_or(place, |(place, _)| place))
+}
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Routes {
-    any_host: matchit::Router<Shared>,
-    hosts: HashMap<String, matchit::Router<Shared>>,
-    count: usize,
+    any_host: Paths,
+    hosts: HashMap<String, Paths>,
 }
 
 /// What is at the place that a request asks for.
@@ -125,41 +135,48 @@ pub struct Matched<'r> {
 }
 
 impl Routes {
-    /// Builds the routes. A route that cannot be entered is answered with the reason; the others are there.
-    pub fn build(routes: impl Iterator<Item = Arc<Route>>) -> (Self, Vec<(Name, String)>) {
-        let mut groups: HashMap<(Option<String>, String), Shared> = HashMap::new();
-        let mut built = Self::default();
-        for route in routes {
-            let mount = route.channel.mount();
-            groups.entry((mount.host.clone(), mount.pattern.clone())).or_default().push(route);
-            built.count += 1;
+    /// The same without those of some channels, which are named with where they were mounted, and with others.
+    pub fn changed<'a>(
+        &self,
+        gone: impl IntoIterator<Item = (&'a Name, &'a Mount)>,
+        new: &'a [Arc<Route>],
+    ) -> Self {
+        let mut edits: BTreeMap<(Option<&str>, &str), Edit<'_>> = BTreeMap::new();
+        let place = |mount: &'a Mount| (mount.host.as_deref(), shard::key(&mount.pattern));
+        for (name, mount) in gone {
+            edits.entry(place(mount)).or_default().gone.insert(name);
         }
-        let mut refused = Vec::new();
-        for ((host, pattern), mut shared) in groups {
-            shared.sort_by_key(|route| {
-                let mount = route.channel.mount();
-                (mount.method.is_none(), mount.accept.is_none(), route.running.id().name.clone())
-            });
-            let names: Vec<Name> = shared.iter().map(|route| route.running.id().name.clone()).collect();
-            let router = match host {
-                Some(host) => built.hosts.entry(host).or_default(),
-                None => &mut built.any_host,
-            };
-            if let Err(error) = router.insert(pattern, shared) {
-                refused.extend(names.into_iter().map(|name| (name, error.to_string())));
+        for route in new {
+            edits.entry(place(route.channel.mount())).or_default().new.push(route);
+        }
+        let mut changed = self.clone();
+        for ((host, key), edit) in edits {
+            match host {
+                Some(host) => changed.hosts.entry(host.to_owned()).or_default().edit(key, edit),
+                None => changed.any_host.edit(key, edit),
             }
         }
-        (built, refused)
+        changed.hosts.retain(|_, paths| paths.len() > 0);
+        changed
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Paths> {
+        self.hosts.values().chain([&self.any_host])
+    }
+
+    /// The channels whose routes could not be entered, with the reason; the others are there.
+    pub fn refused(&self) -> impl Iterator<Item = &(Name, String)> {
+        self.all().flat_map(Paths::refused)
     }
 
     /// How many routes there are.
     pub fn len(&self) -> usize {
-        self.count
+        self.all().map(Paths::len).sum()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     /// The channel for a request. A host of its own beats any host; a literal path segment beats a parameter; a verb
@@ -170,7 +187,7 @@ impl Routes {
     pub fn find(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Found<'_>, Error> {
         let of_host =
             if self.hosts.is_empty() { None } else { host(headers).and_then(|h| self.hosts.get(&h)) };
-        let found = of_host.and_then(|router| router.at(path).ok()).or_else(|| self.any_host.at(path).ok());
+        let found = of_host.and_then(|paths| paths.at(path)).or_else(|| self.any_host.at(path));
         let Some(found) = found else {
             return Err(Error::not_found("no channel is mounted at this path"));
         };

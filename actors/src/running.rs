@@ -1,9 +1,8 @@
 //! A part that runs, as snapshots hold it: requests share it, and its actor ends when the last one lets go.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use config::{DefId, Definition, Revision};
+use config::{ById, DefId, Definition, Revision};
 use ractor::{ActorId, ActorRef};
 
 use crate::gate::Gate;
@@ -13,7 +12,7 @@ use crate::part::Part;
 use crate::worker::WorkerMsg;
 
 /// All parts that run, by id.
-pub type Parts = HashMap<DefId, Arc<Running>>;
+pub type Parts = ById<Arc<Running>>;
 
 /// A part that runs.
 #[derive(Debug)]
@@ -45,6 +44,15 @@ impl Running {
         self.worker.as_ref().is_some_and(|worker| worker.get_id() == actor)
     }
 }
+
+/// A part is the same as itself alone: one that was started anew is another.
+impl PartialEq for Running {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Running {}
 
 impl Drop for Running {
     /// No snapshot, and so no request, refers to this part any more: its actor closes it and ends.

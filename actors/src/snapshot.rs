@@ -1,11 +1,12 @@
 //! The live snapshot: everything that runs, at one revision. A request takes it once and reads nothing newer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use config::cache::{Caches, Memory};
 use config::{Clock, DefId, Family, Fault, Leases, Name, Revision, lease};
+use imbl::ordmap::DiffItem;
 use sdk::cache::Caching;
 use sdk::lock::Locking;
 use sdk::task::Tasks;
@@ -24,13 +25,14 @@ use crate::running::{Parts, Running};
 const MAX_BACKGROUND: usize = 10_000;
 
 /// Everything that runs, at one revision.
+#[derive(Clone)]
 pub struct Snapshot {
     /// The revision of the catalog that it was built from.
     pub revision: Revision,
     /// All parts.
-    pub parts: Arc<Parts>,
+    pub parts: Parts,
     /// The HTTP routes.
-    pub routes: Arc<Routes>,
+    pub routes: Routes,
     /// Whether connections must ask clients for certificates.
     pub certificates: bool,
     /// What is wrong, by definition.
@@ -57,44 +59,45 @@ impl Snapshot {
     fn empty(around: Around) -> Self {
         Self {
             revision: Revision::ZERO,
-            parts: Arc::default(),
-            routes: Arc::default(),
+            parts: Parts::new(),
+            routes: Routes::default(),
             certificates: false,
             faults: Arc::default(),
             around: Arc::new(around),
         }
     }
 
-    /// The next one, made of these parts.
+    /// The next one, made of these parts. It costs what is different, and a glance at the channels if services or
+    /// security definitions are.
     pub fn next(&self, revision: Revision, parts: Parts, mut faults: BTreeMap<DefId, Fault>) -> Self {
-        let channels = parts.values().filter_map(|running| match &running.part {
-            Part::HttpChannel(channel) => Some(Arc::new(bind(running, channel, &parts))),
-            _ => None,
-        });
-        let (routes, refused) = Routes::build(channels);
-        for (name, reason) in refused {
-            let id = DefId::new(Family::Channel, name);
+        let changed: Vec<&DefId> = self.parts.diff(&parts).map(changed).collect();
+        let of = |family| changed.iter().filter(move |id| id.family == family);
+        let names = |family| of(family).map(|id| &id.name).collect::<BTreeSet<_>>();
+        let (services, security) = (names(Family::Service), names(Family::Security));
+        let bound_to_one = |channel: &Arc<dyn HttpChannel>| {
+            services.contains(channel.service()) || channel.security().is_some_and(|n| security.contains(n))
+        };
+        let mut channels: BTreeSet<&DefId> = of(Family::Channel).copied().collect();
+        if !services.is_empty() || !security.is_empty() {
+            let all = parts.iter().filter(|(id, _)| id.family == Family::Channel);
+            let bound = all.filter(|(_, running)| mounted(running).is_some_and(bound_to_one));
+            channels.extend(bound.map(|(id, _)| id));
+        }
+        let gone = channels.iter().filter_map(|id| Some((&id.name, mounted(self.parts.get(*id)?)?.mount())));
+        let new = channels.iter().filter_map(|id| parts.get(*id));
+        let new = new.filter_map(|running| Some(Arc::new(bind(running, mounted(running)?, &parts))));
+        let routes = self.routes.changed(gone, &new.collect::<Vec<_>>());
+        for (name, reason) in routes.refused() {
+            let id = DefId::new(Family::Channel, name.clone());
             faults.entry(id.clone()).or_insert_with(|| Fault::new(id.to_string(), reason));
         }
-        let asks =
-            |running: &Arc<Running>| matches!(&running.part, Part::Security(guard) if guard.certificates);
+        let asks = |running: &Running| matches!(&running.part, Part::Security(guard) if guard.certificates);
+        let mut guards = parts.iter().filter(|(id, _)| id.family == Family::Security);
         Self {
             revision,
-            certificates: parts.values().any(asks),
-            parts: Arc::new(parts),
-            routes: Arc::new(routes),
-            faults: Arc::new(faults),
-            around: self.around.clone(),
-        }
-    }
-
-    /// The same with other faults: no part has changed.
-    pub fn with_faults(&self, revision: Revision, faults: BTreeMap<DefId, Fault>) -> Self {
-        Self {
-            revision,
-            parts: self.parts.clone(),
-            routes: self.routes.clone(),
-            certificates: self.certificates,
+            certificates: guards.any(|(_, running)| asks(running)),
+            parts,
+            routes,
             faults: Arc::new(faults),
             around: self.around.clone(),
         }
@@ -124,6 +127,20 @@ impl Snapshot {
                 None => Error::not_found(format!("there is no service {name:?}")),
             }
         })
+    }
+}
+
+fn changed<'a>(item: DiffItem<'a, 'a, DefId, Arc<Running>>) -> &'a DefId {
+    match item {
+        DiffItem::Add(id, _) | DiffItem::Remove(id, _) | DiffItem::Update { new: (id, _), .. } => id,
+    }
+}
+
+/// The channel that a part is, if it is one with a place in the routes.
+fn mounted(running: &Arc<Running>) -> Option<&Arc<dyn HttpChannel>> {
+    match &running.part {
+        Part::HttpChannel(channel) => Some(channel),
+        _ => None,
     }
 }
 
@@ -172,8 +189,7 @@ impl Live {
         let now = self.now();
         let mut around = Around::clone(&now.around);
         change(&mut around);
-        let faults = BTreeMap::clone(&now.faults);
-        self.replace(Snapshot { around: Arc::new(around), ..now.with_faults(now.revision, faults) });
+        self.replace(Snapshot { around: Arc::new(around), ..Snapshot::clone(&now) });
     }
 
     /// The same with caches that are kept elsewhere.

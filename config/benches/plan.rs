@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use zeugma_config::{Catalog, DefId, Definition, Params, Revision, diff};
@@ -30,7 +31,7 @@ fn catalog(size: usize) -> Catalog {
         ];
         definition(id(format!("channel/my.api.get-customer.{n:06}")), needs, n)
     });
-    let definitions = connections.chain(channels).map(|d| (d.id.clone(), d.into())).collect();
+    let definitions = connections.chain(channels).map(|d| (d.id.clone(), Arc::new(d))).collect();
     Catalog { revision: Revision(size as u64), definitions }
 }
 
@@ -47,11 +48,11 @@ fn plans(criterion: &mut Criterion) {
             .map(|d| (d.id.clone(), versions.get(&d.id).copied().unwrap_or_default()))
             .collect();
         group.bench_function(format!("{size}, nothing to do"), |b| {
-            b.iter(|| diff::plan(black_box(&running), black_box(&wanted)));
+            let running = || running.iter().map(|(id, version)| (id, *version));
+            b.iter(|| diff::plan(black_box(running()), black_box(&wanted)));
         });
-        let nothing = BTreeMap::new();
         group.bench_function(format!("{size}, everything to start"), |b| {
-            b.iter(|| diff::plan(black_box(&nothing), black_box(&wanted)));
+            b.iter(|| diff::plan(black_box([]), black_box(&wanted)));
         });
     }
     group.finish();

@@ -1,5 +1,6 @@
-//! The catalog: every definition that is wanted, at one revision, with the checks that look at all of them.
+//! The catalog: every definition that is wanted, at one revision, and the order that they start in.
 
+mod check;
 pub(crate) mod order;
 
 #[cfg(test)]
@@ -10,9 +11,11 @@ use std::sync::Arc;
 
 use self::order::Order;
 use crate::definition::Definition;
-use crate::fault::{Fault, suggest};
 use crate::name::{DefId, Revision};
-use crate::rules::{About, Clash, Rules};
+
+/// Something for each definition. A copy shares with the original whatever is the same in both, so that a change costs
+/// what it changes, however much there is.
+pub type ById<T> = imbl::OrdMap<DefId, T>;
 
 /// Everything that is wanted, at one revision.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -20,62 +23,13 @@ pub struct Catalog {
     /// The last change.
     pub revision: Revision,
     /// The definitions by id.
-    pub definitions: BTreeMap<DefId, Arc<Definition>>,
+    pub definitions: ById<Arc<Definition>>,
 }
 
 impl Catalog {
     /// The definition of this id.
     pub fn get(&self, id: &DefId) -> Option<&Arc<Definition>> {
         self.definitions.get(id)
-    }
-
-    /// What is wrong when all definitions are looked at together: references that lead nowhere, or round in a
-    /// circle, and things that two enabled definitions hold.
-    pub fn check(&self, rules: &dyn Rules) -> Vec<Clash> {
-        let mut clashes = self.dangling(rules);
-        clashes.extend(self.circles());
-        let mut holders: BTreeMap<&str, &DefId> = BTreeMap::new();
-        for definition in self.definitions.values().filter(|d| d.enabled) {
-            for claim in &definition.claims {
-                if let Some(other) = holders.insert(claim, &definition.id) {
-                    let fault = Fault::new("", format!("{claim} is already held by {other}"))
-                        .hint("change one of them, or set enabled: false on one");
-                    let about = About::Claim(claim.clone());
-                    clashes.push(Clash { id: definition.id.clone(), about, fault });
-                }
-            }
-        }
-        clashes.extend(rules.check_claims(&holders));
-        clashes
-    }
-
-    fn dangling(&self, rules: &dyn Rules) -> Vec<Clash> {
-        let implicit = rules.implicit(self);
-        let missing = |id: &&DefId| !self.definitions.contains_key(*id) && !implicit.contains(*id);
-        let mut clashes = Vec::new();
-        for definition in self.definitions.values() {
-            for id in definition.needs.iter().filter(missing) {
-                let known = self.definitions.keys().chain(&implicit);
-                let known = known.filter(|k| k.family == id.family).map(|k| k.name.as_str());
-                let fault = Fault::new("", format!("refers to {id}, which does not exist"))
-                    .maybe_hint(suggest(id.name.as_str(), known));
-                clashes.push(Clash { id: definition.id.clone(), about: About::Need(id.clone()), fault });
-            }
-        }
-        clashes
-    }
-
-    fn circles(&self) -> Vec<Clash> {
-        let order = Order::of(self);
-        let stuck = order.in_circles();
-        // A circle of thousands is told by its first few.
-        let shown: Vec<String> = stuck.iter().take(10).map(|d| d.id.to_string()).collect();
-        let more = if stuck.len() > shown.len() { ", ..." } else { "" };
-        let message = format!("refers to itself through others ({}{more})", shown.join(", "));
-        let fault = Fault::new("", message).hint("take one of the references out");
-        let clash =
-            |d: &Arc<Definition>| Clash { id: d.id.clone(), about: About::Circle, fault: fault.clone() };
-        stuck.into_iter().map(clash).collect()
     }
 
     /// The definitions, those that others need first. Definitions that need each other in a circle are left out.

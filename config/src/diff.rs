@@ -1,6 +1,6 @@
 //! The difference between what runs and what is wanted. Pure: revisions are compared, never documents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::catalog::Catalog;
 use crate::catalog::order::Order;
@@ -9,8 +9,8 @@ use crate::name::{DefId, Revision};
 /// What to do, in order, so that what runs becomes what is wanted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
-    /// To start or to replace, in levels: those of one level can start together.
-    pub start: Vec<Vec<DefId>>,
+    /// To start or to replace, in levels: those of one level can start together. Each with its version.
+    pub start: Vec<Vec<(DefId, Revision)>>,
     /// To stop, once the others are published.
     pub stop: BTreeSet<DefId>,
 }
@@ -22,8 +22,9 @@ impl Plan {
     }
 }
 
-/// Compares what runs, each with the version it was built from ([`Catalog::versions`]), to what is wanted.
-pub fn plan(running: &BTreeMap<DefId, Revision>, wanted: &Catalog) -> Plan {
+/// Compares what runs, in the order of ids and each with the version it was built from ([`Catalog::versions`]), to what
+/// is wanted.
+pub fn plan<'r>(running: impl IntoIterator<Item = (&'r DefId, Revision)>, wanted: &Catalog) -> Plan {
     let order = Order::of(wanted);
     // Both are in the order of their ids, so one walk over the two finds who is where.
     let mut runs = vec![None; order.definitions.len()];
@@ -34,16 +35,18 @@ pub fn plan(running: &BTreeMap<DefId, Revision>, wanted: &Catalog) -> Plan {
             at += 1;
         }
         match order.definitions.get(at).filter(|d| d.id == *id) {
-            Some(definition) if definition.enabled => runs[at] = Some(*version),
+            Some(definition) if definition.enabled => runs[at] = Some(version),
             _ => drop(stop.insert(id.clone())),
         }
     }
-    let outdated = |at: &usize| order.definitions[*at].enabled && runs[*at] != order.versions[*at];
-    let ids = |level: Vec<usize>| {
-        level.into_iter().filter(outdated).map(|at| order.definitions[at].id.clone()).collect()
+    let outdated = |at: usize| {
+        let definition = order.definitions[at];
+        let version =
+            order.versions[at].filter(|version| definition.enabled && runs[at] != Some(*version))?;
+        Some((definition.id.clone(), version))
     };
-    let start = order.levels.into_iter().map(ids).filter(|level: &Vec<DefId>| !level.is_empty()).collect();
-    Plan { start, stop }
+    let levels = order.levels.iter().map(|level| level.iter().filter_map(|at| outdated(*at)).collect());
+    Plan { start: levels.filter(|level: &Vec<_>| !level.is_empty()).collect(), stop }
 }
 
 #[cfg(test)]

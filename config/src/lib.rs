@@ -25,7 +25,7 @@ pub mod sources;
 pub mod store;
 pub mod units;
 
-pub use catalog::Catalog;
+pub use catalog::{ById, Catalog};
 pub use clock::Clock;
 pub use definition::{Clear, Definition, Draft, Params, Place};
 pub use fault::{Fault, Faults};

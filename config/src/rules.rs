@@ -88,6 +88,9 @@ pub trait Rules: Send + Sync {
     /// bring along.
     fn implicit(&self, catalog: &Catalog) -> BTreeSet<DefId>;
 
-    /// Checks all claims together, for conflicts that two texts alone do not show. Keyed by what is held.
+    /// The part of a claim that says which others it can conflict with: those with the same.
+    fn scope<'c>(&self, claim: &'c str) -> &'c str;
+
+    /// Checks all claims of some scopes together, for conflicts that two texts alone do not show. Keyed by what is held.
     fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash>;
 }

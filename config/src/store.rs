@@ -8,7 +8,6 @@ pub mod redis;
 #[cfg(test)]
 pub(crate) mod contract;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,7 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::catalog::Catalog;
+use crate::catalog::{ById, Catalog};
 use crate::definition::Definition;
 use crate::journal::Journal;
 use crate::name::{DefId, Revision};
@@ -191,7 +190,7 @@ pub trait Store: Send + Sync + 'static {
     }
 }
 
-fn undo(definitions: &mut BTreeMap<DefId, Arc<Definition>>, ops: Vec<Op>) {
+fn undo(definitions: &mut ById<Arc<Definition>>, ops: Vec<Op>) {
     for op in ops.into_iter().rev() {
         match op.before {
             Some(before) => definitions.insert(op.id, Arc::new(before)),

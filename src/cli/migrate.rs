@@ -1,6 +1,7 @@
 //! `zeugma migrate`: from a node that kept its definitions in a file to a cluster that keeps them in Redis.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -64,9 +65,9 @@ impl Migrate {
 
         let store = Embedded::open(&self.data, Clock::System).map_err(|e| failed(&e))?;
         let mut catalog = Catalog::clone(&*store.load().await.map_err(|e| failed(&e))?);
-        for definition in catalog.definitions.values_mut() {
-            *definition = resealed(definition, &old, &new)?.into();
-        }
+        let all = catalog.definitions.iter();
+        let all = all.map(|(id, definition)| Ok((id.clone(), Arc::new(resealed(definition, &old, &new)?))));
+        catalog.definitions = all.collect::<Result<_, Stop>>()?;
         let mut history: Vec<Entry> = Vec::new();
         loop {
             let from = history.last().map(|entry: &Entry| entry.revision);

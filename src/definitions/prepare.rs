@@ -68,8 +68,9 @@ pub(super) fn prepare(
         }
         checked.insert(&draft.id, (draft, found));
     }
-    faults.extend(checking.together(&candidate, &checked));
-    faults.extend(checking.abilities(&candidate, &checked));
+    let after = candidate.applied_to(current);
+    faults.extend(checking.together(&after, &candidate, &checked));
+    faults.extend(checking.abilities(&after, &checked));
     prepared.change.delete = candidate.delete;
     prepared.changes = checking.changes(&prepared.change);
     Faults(faults).unless_any(prepared)
@@ -91,7 +92,7 @@ impl Checking<'_> {
         // A kind checks the secret itself, not the words that stand for it.
         let mut resolved = None;
         if draft.params.0.values().any(mentions_sealed) {
-            match seal(&self.registry.secrets(&draft.kind)) {
+            match seal(self.registry.secrets(&draft.kind)) {
                 Ok(sealed) => match self.keyring.open(&sealed) {
                     Ok(params) => resolved = Some(Draft { params, ..draft.clone() }),
                     Err(error) => faults.push(Fault::new("", error.to_string())),
@@ -123,16 +124,17 @@ impl Checking<'_> {
     }
 
     /// What is wrong when everything is looked at together: what this change brings, not what was wrong before.
-    fn together(&self, candidate: &Change, checked: &BTreeMap<&DefId, (&Draft, Checked)>) -> Vec<Fault> {
-        let after = candidate.applied_to(self.current);
-        let mut found = after.check(self.registry);
+    fn together(
+        &self,
+        after: &Catalog,
+        candidate: &Change,
+        checked: &BTreeMap<&DefId, (&Draft, Checked)>,
+    ) -> Vec<Fault> {
+        let touched = checked.keys().copied().chain(&candidate.delete).collect();
+        let mut found = after.check(self.current, &touched, self.registry);
         if found.is_empty() {
             return Vec::new();
         }
-        // A new version of the program may have lost a service that some channel refers to. That must not keep
-        // anybody from changing something else.
-        let before = self.current.check(self.registry);
-        found.retain(|clash| checked.contains_key(&clash.id) || !before.contains(clash));
         if self.found.values().any(Option::is_none) {
             found.retain(|clash| !matches!(&clash.about, About::Need(id) if id.family == Family::Service));
         }
@@ -158,8 +160,7 @@ impl Checking<'_> {
     }
 
     /// What definitions cannot do that others want of them: where one of the two is in this change.
-    fn abilities(&self, candidate: &Change, checked: &BTreeMap<&DefId, (&Draft, Checked)>) -> Vec<Fault> {
-        let after = candidate.applied_to(self.current);
+    fn abilities(&self, after: &Catalog, checked: &BTreeMap<&DefId, (&Draft, Checked)>) -> Vec<Fault> {
         let mut faults = Vec::new();
         for definition in after.definitions.values() {
             let own = checked.get(&definition.id);

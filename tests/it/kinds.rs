@@ -1,7 +1,7 @@
 //! The contract of every kind of definition there is, walked through the registry: a new kind is tested as it is entered.
 
 use actors::registry::KINDS;
-use actors::{AnyKind, Registry, check};
+use actors::{AnyKind, Registry};
 use config::{Clear, Draft, Family, Fault, Keyring, KindTag, Place, Pointer, Rules as _};
 use serde_json::{Map, Value};
 use zeugma::reference;
@@ -29,8 +29,8 @@ fn faults(kind: &dyn AnyKind, params: Map<String, Value>) -> Vec<Fault> {
 
 /// The example, with a secret wherever one can be that is in it.
 fn example(kind: &dyn AnyKind) -> Map<String, Value> {
-    let mut params = kind.example();
-    for pointer in check::secrets(&kind.schema()) {
+    let mut params = kind.shape().example.clone();
+    for pointer in kind.shape().secrets.clone() {
         if let Some(secret) = at(&mut params, &pointer) {
             *secret = SECRET.into();
         }
@@ -94,7 +94,7 @@ fn every_example_passes_the_check_and_comes_back_from_a_bundle_as_it_was() {
 #[test]
 fn an_unknown_parameter_is_a_fault_that_says_what_was_meant() {
     for kind in KINDS {
-        let schema = kind.schema();
+        let schema = &kind.shape().schema;
         let known = schema.get("properties").and_then(Value::as_object);
         let known: Vec<&String> = known.into_iter().flatten().map(|(name, _)| name).collect();
         for name in &known {
@@ -123,7 +123,7 @@ fn an_unknown_parameter_is_a_fault_that_says_what_was_meant() {
 fn a_required_parameter_that_is_missing_is_named() {
     let mut tested = 0;
     for kind in KINDS {
-        let schema = kind.schema();
+        let schema = &kind.shape().schema;
         let required = schema.get("required").and_then(Value::as_array);
         for name in required.into_iter().flatten().filter_map(Value::as_str) {
             let mut params = example(*kind);
@@ -147,7 +147,7 @@ fn a_value_of_the_wrong_type_is_a_fault_at_its_parameter_and_never_a_panic() {
     let wrong = [Value::Null, true.into(), (-1).into(), 1e300.into(), "".into(), "\u{0}\n".into()];
     let nested = [serde_json::json!([[]]), serde_json::json!({"x": {"y": []}})];
     for kind in KINDS {
-        let schema = kind.schema();
+        let schema = &kind.shape().schema;
         let known = schema.get("properties").and_then(Value::as_object);
         for (name, _) in known.into_iter().flatten() {
             for value in wrong.iter().chain(&nested) {
@@ -173,7 +173,7 @@ fn a_value_of_the_wrong_type_is_a_fault_at_its_parameter_and_never_a_panic() {
 fn a_span_of_time_that_nobody_can_reckon_with_is_a_fault() {
     let mut tested = 0;
     for kind in KINDS {
-        for parameter in reference::parameters(&kind.schema()) {
+        for parameter in reference::parameters(&kind.shape().schema) {
             if parameter.r#type != "time" || parameter.name.contains("[]") {
                 continue;
             }
@@ -218,7 +218,7 @@ fn secrets_are_masked_wherever_a_definition_is_shown() {
     let keyring = Keyring::generate();
     let mut found = 0;
     for kind in KINDS {
-        let secrets = check::secrets(&kind.schema());
+        let secrets = kind.shape().secrets.clone();
         let params = example(*kind);
         let holds_one = Value::Object(params.clone()).to_string().contains(SECRET);
         let draft = draft(*kind, params);

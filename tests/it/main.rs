@@ -26,6 +26,7 @@ mod rest;
 mod rest_limits;
 mod rest_wire;
 mod rights;
+mod routes;
 mod security;
 mod services;
 mod simulation;

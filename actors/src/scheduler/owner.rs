@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use config::slots::{Micros, Outcome};
-use config::{Family, Name, Revision};
+use config::{Family, Name};
 use futures_util::FutureExt as _;
+use imbl::ordmap::DiffItem;
 use sdk::Cid;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::core::{Action, Core, Event, Launch, Moment, Number};
 use super::deeds::{Deeds, within};
 use super::fire;
-use super::job::{Job, Plan};
+use super::job::Job;
 use super::time::StoreTime;
 use super::{Health, Scheduler};
 use crate::part::Part;
@@ -42,10 +43,10 @@ pub(super) struct Owner {
     deeds: Deeds,
     events: mpsc::Receiver<Event>,
     cancels: HashMap<Number, CancellationToken>,
-    /// What the core was told of, by name.
-    told: HashMap<Name, (Revision, Arc<Plan>)>,
-    /// The parts it was taken from.
-    seen: Option<Arc<Parts>>,
+    /// The parts whose jobs the core was told of.
+    seen: Parts,
+    /// How many jobs there are, also if the core was not told of them yet.
+    jobs: usize,
     changes: Option<(u64, u64)>,
     looking: bool,
     nodes: Vec<Name>,
@@ -72,8 +73,8 @@ impl Owner {
             deeds,
             events,
             cancels: HashMap::new(),
-            told: HashMap::new(),
-            seen: None,
+            seen: Parts::new(),
+            jobs: 0,
             changes: None,
             looking: false,
             nodes: Vec::new(),
@@ -107,7 +108,7 @@ impl Owner {
                 () = tokio::time::sleep(wait) => self.step(Event::Tick),
                 _ = looks.tick() => {
                     self.report();
-                    if !self.looking && !self.told.is_empty() {
+                    if !self.looking && self.jobs > 0 {
                         self.looking = true;
                         self.deeds.look(self.time.steady(), tell_seen.clone());
                     }
@@ -191,39 +192,26 @@ impl Owner {
     /// Tells the core which jobs are wanted by now, if others are.
     fn look_for_jobs(&mut self) {
         let snapshot = self.scheduler.with.live.now();
-        if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &snapshot.parts)) {
+        if self.seen.ptr_eq(&snapshot.parts) {
             return;
         }
-        let mut put = Vec::new();
-        let mut there = HashMap::new();
-        for (id, running) in snapshot.parts.iter().filter(|(id, _)| id.family == Family::Job) {
-            let Part::Job(made) = &running.part else { continue };
-            let plan = running.definition.changed_at;
-            let same = |(old, was): &(Revision, Arc<Plan>)| *old == plan && Arc::ptr_eq(was, made);
-            if !self.told.get(&id.name).is_some_and(same) {
-                let (name, gate) = (id.name.clone(), running.gate.clone());
-                put.push(Job { name, plan, made: made.clone(), gate });
-            }
-            there.insert(id.name.clone(), (plan, made.clone()));
-        }
+        self.jobs = snapshot.parts.keys().filter(|id| id.family == Family::Job).count();
         if self.time.moment().is_none() {
-            self.told = there; // so that it is asked what time it is
-            return;
+            return; // it is asked what time it is if there are jobs
         }
-        if self.seen.is_none() {
-            // The first time, or not all was told.
-            put = there
-                .iter()
-                .filter_map(|(name, (plan, made))| {
-                    let running = snapshot.part(Family::Job, name.as_str())?;
-                    let (name, plan, made) = (name.clone(), *plan, made.clone());
-                    Some(Job { name, plan, made, gate: running.gate.clone() })
-                })
-                .collect();
+        let (mut put, mut gone) = (Vec::new(), Vec::new());
+        for item in self.seen.diff(&snapshot.parts) {
+            match item {
+                DiffItem::Add(id, running) | DiffItem::Update { new: (id, running), .. } => {
+                    let Part::Job(made) = &running.part else { continue };
+                    let (plan, gate) = (running.definition.changed_at, running.gate.clone());
+                    put.push(Job { name: id.name.clone(), plan, made: made.clone(), gate });
+                }
+                DiffItem::Remove(id, _) if id.family == Family::Job => gone.push(id.name.clone()),
+                DiffItem::Remove(..) => {}
+            }
         }
-        let gone: Vec<Name> = self.told.keys().filter(|name| !there.contains_key(*name)).cloned().collect();
-        self.told = there;
-        self.seen = Some(snapshot.parts.clone());
+        self.seen = snapshot.parts.clone();
         if !put.is_empty() || !gone.is_empty() {
             self.step(Event::Jobs { put, gone });
         }
@@ -232,7 +220,7 @@ impl Owner {
     /// Says how it is.
     fn report(&self) {
         let silent = self.time.moment().map(|at| self.core.silent(at, SILENT)).unwrap_or_default();
-        let (runs, jobs) = (self.core.runs(), self.told.len());
+        let (runs, jobs) = (self.core.runs(), self.jobs);
         self.scheduler.health.send_if_modified(|health| {
             let new = Health { runs, jobs, silent, restarts: health.restarts };
             let news = *health != new;

@@ -1,11 +1,15 @@
 //! Tests of the checks over all definitions, and the catalogs that other tests make.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::definition::{Draft, Params};
+use crate::fault::Fault;
 use crate::name::{Family, KindTag};
-use crate::rules::Checked;
+use crate::rules::{About, Checked, Clash, Rules};
 use crate::small_set::SmallSet;
 
 /// A definition of family job that needs those of these names.
@@ -28,7 +32,8 @@ pub(crate) fn id(name: &str) -> DefId {
 
 /// A catalog of these.
 pub(crate) fn catalog(definitions: impl IntoIterator<Item = Definition>) -> Catalog {
-    let definitions: BTreeMap<_, _> = definitions.into_iter().map(|d| (d.id.clone(), Arc::new(d))).collect();
+    let definitions: ById<Arc<Definition>> =
+        definitions.into_iter().map(|d| (d.id.clone(), Arc::new(d))).collect();
     Catalog { revision: definitions.values().map(|d| d.changed_at).max().unwrap_or_default(), definitions }
 }
 
@@ -42,6 +47,9 @@ impl Rules for Lenient {
     }
     fn implicit(&self, _: &Catalog) -> BTreeSet<DefId> {
         self.0.clone()
+    }
+    fn scope<'c>(&self, claim: &'c str) -> &'c str {
+        claim
     }
     fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash> {
         claims
@@ -58,7 +66,9 @@ impl Rules for Lenient {
 
 fn told(catalog: &Catalog) -> Vec<String> {
     let rules = Lenient([id("built in")].into());
-    catalog.check(&rules).into_iter().map(|clash| format!("{} {}", clash.id, clash.fault)).collect()
+    let all = catalog.definitions.keys().collect();
+    let clashes = catalog.check(&Catalog::default(), &all, &rules);
+    clashes.into_iter().map(|clash| format!("{} {}", clash.id, clash.fault)).collect()
 }
 
 fn names(levels: Vec<Vec<&Arc<Definition>>>) -> Vec<Vec<&str>> {
@@ -123,4 +133,69 @@ fn levels_follow_the_references_and_versions_carry_them_on() {
     assert_eq!(names(wanted.start_levels()), [vec!["base", "right"], vec!["left"], vec!["top"]]);
     let versions: Vec<_> = wanted.versions().into_iter().map(|(id, v)| (id.name.as_str(), v.0)).collect();
     assert_eq!(versions, [("base", 5), ("left", 5), ("right", 7), ("top", 7)]);
+}
+
+/// Up to eight definitions that need each other and hold things at random.
+fn any_catalog() -> impl Strategy<Value = Catalog> {
+    let one = (any::<bool>(), prop::collection::vec(0_usize..10, 0..3), prop::option::of(0_u8..4), 0_u64..3);
+    prop::collection::btree_map(0_usize..8, one, 0..8).prop_map(|all| {
+        let definition =
+            |(n, (enabled, needs, claim, version)): (usize, (bool, Vec<usize>, Option<u8>, u64))| {
+                let needs: Vec<String> = needs.into_iter().map(|n| format!("d{n}")).collect();
+                let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
+                let claims = claim.map(|c| format!("{c}{}", ["", "*"][n % 2])).into_iter().collect();
+                Definition { enabled, claims, ..needing(&format!("d{n}"), version, &needs) }
+            };
+        catalog(all.into_iter().map(definition))
+    })
+}
+
+/// Rules by which things that begin alike conflict if one of them has a star.
+struct Starred;
+
+impl Rules for Starred {
+    fn check(&self, _: &Draft) -> Checked {
+        Checked::default()
+    }
+    fn implicit(&self, catalog: &Catalog) -> BTreeSet<DefId> {
+        // The first one brings along the last.
+        catalog.get(&id("d0")).map(|_| id("d9")).into_iter().collect()
+    }
+    fn scope<'c>(&self, claim: &'c str) -> &'c str {
+        &claim[..1]
+    }
+    fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash> {
+        let conflict = |(what, id): (&&str, &&DefId)| {
+            let other = what.strip_suffix('*').filter(|other| claims.contains_key(other))?;
+            let fault = Fault::new("", format!("conflicts with {other}"));
+            Some(Clash { id: (*id).clone(), about: About::Claim((*what).to_owned()), fault })
+        };
+        claims.iter().filter_map(conflict).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, max_global_rejects: 8_000, failure_persistence: None, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
+
+    /// What is told of a change is what a look at everything, before and after, shows to be new or touched.
+    #[test]
+    fn a_check_of_a_change_finds_what_a_check_of_everything_does(before in any_catalog(), after in any_catalog(), again in 0_usize..8) {
+        let everything = |catalog: &Catalog| {
+            catalog.check(&Catalog::default(), &catalog.definitions.keys().collect(), &Starred)
+        };
+        let known = everything(&before);
+        prop_assume!(known.iter().all(|clash| clash.about != About::Circle));
+        let again = id(&format!("d{again}"));
+        let ids = before.definitions.keys().chain(after.definitions.keys()).chain([&again]);
+        let touched: BTreeSet<&DefId> = ids.filter(|id| before.get(id) != after.get(id) || **id == again).collect();
+        // Not their words: what is suggested instead may be another by now.
+        let told = |clashes: Vec<Clash>| -> BTreeSet<String> {
+            clashes.into_iter().map(|clash| format!("{} {:?}", clash.id, clash.about)).collect()
+        };
+        let known = told(known);
+        let mut expected = everything(&after);
+        let is_known = |clash: &Clash| known.contains(&format!("{} {:?}", clash.id, clash.about));
+        expected.retain(|clash| touched.contains(&clash.id) || !is_known(clash));
+        prop_assert_eq!(told(after.check(&before, &touched, &Starred)), told(expected));
+    }
 }

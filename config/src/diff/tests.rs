@@ -1,5 +1,6 @@
 //! Tests of the plan: carried out, it leads to what is wanted, in an order that works.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -9,18 +10,23 @@ use super::*;
 use crate::catalog::tests::{catalog, id, needing};
 use crate::definition::Definition;
 
+fn planned(running: &BTreeMap<DefId, Revision>, wanted: &Catalog) -> Plan {
+    plan(running.iter().map(|(id, version)| (id, *version)), wanted)
+}
+
 /// What runs once a plan has been carried out.
 fn carried_out(running: &BTreeMap<DefId, Revision>, wanted: &Catalog) -> BTreeMap<DefId, Revision> {
-    let plan = plan(running, wanted);
+    let Plan { start, stop } = planned(running, wanted);
     let versions = wanted.versions();
+    assert!(start.iter().flatten().all(|(id, version)| versions.get(id) == Some(version)));
     let mut after = running.clone();
-    after.extend(plan.start.iter().flatten().map(|id| (id.clone(), versions[id])));
-    after.retain(|id, _| !plan.stop.contains(id));
+    after.extend(start.into_iter().flatten());
+    after.retain(|id, _| !stop.contains(id));
     after
 }
 
 fn started(plan: &Plan) -> Vec<Vec<&str>> {
-    plan.start.iter().map(|level| level.iter().map(|id| id.name.as_str()).collect()).collect()
+    plan.start.iter().map(|level| level.iter().map(|(id, _)| id.name.as_str()).collect()).collect()
 }
 
 fn chain(changed: u64) -> Catalog {
@@ -35,16 +41,16 @@ fn chain(changed: u64) -> Catalog {
 #[test]
 fn an_empty_node_starts_everything_and_then_nothing() {
     let wanted = chain(1);
-    assert_eq!(started(&plan(&BTreeMap::new(), &wanted)), [vec!["a", "d"], vec!["b"], vec!["c"]]);
+    assert_eq!(started(&planned(&BTreeMap::new(), &wanted)), [vec!["a", "d"], vec!["b"], vec!["c"]]);
     let running = carried_out(&BTreeMap::new(), &wanted);
-    assert!(plan(&running, &wanted).is_empty());
-    assert_eq!(plan(&running, &Catalog::default()).stop.len(), 4);
+    assert!(planned(&running, &wanted).is_empty());
+    assert_eq!(planned(&running, &Catalog::default()).stop.len(), 4);
 }
 
 #[test]
 fn a_change_of_what_is_needed_restarts_what_needs_it_and_nothing_else() {
     let running = carried_out(&BTreeMap::new(), &chain(1));
-    let next = plan(&running, &chain(2));
+    let next = planned(&running, &chain(2));
     assert_eq!(started(&next), [vec!["a"], vec!["b"], vec!["c"]]);
     assert!(next.stop.is_empty());
 }
@@ -56,7 +62,7 @@ fn what_is_disabled_or_deleted_stops() {
     wanted.definitions.remove(&id("c"));
     let disabled = Definition { enabled: false, changed_at: Revision(2), ..needing("d", 1, &[]) };
     wanted.definitions.insert(disabled.id.clone(), Arc::new(disabled));
-    let next = plan(&running, &wanted);
+    let next = planned(&running, &wanted);
     assert_eq!((next.start.len(), next.stop), (0, [id("c"), id("d")].into()));
 }
 
@@ -64,7 +70,7 @@ fn what_is_disabled_or_deleted_stops() {
 fn what_is_in_a_circle_is_left_as_it_is() {
     let running = BTreeMap::from([(id("a"), Revision(1))]);
     let wanted = catalog([needing("a", 2, &["b"]), needing("b", 2, &["a"])]);
-    let next = plan(&running, &wanted);
+    let next = planned(&running, &wanted);
     assert!(next.stop.is_empty());
 }
 
@@ -101,9 +107,9 @@ proptest! {
     fn a_plan_leads_to_what_is_wanted(before in any_catalog(), wanted in any_catalog()) {
         let running = carried_out(&BTreeMap::new(), &before);
         prop_assert_eq!(&running, &can_run(&before));
-        prop_assert!(plan(&running, &before).start.is_empty());
+        prop_assert!(planned(&running, &before).start.is_empty());
 
-        let next = plan(&running, &wanted);
+        let next = planned(&running, &wanted);
         let after = carried_out(&running, &wanted);
         let can_run = can_run(&wanted);
         for (id, version) in &after {
@@ -111,25 +117,25 @@ proptest! {
             prop_assert!(can_run.get(id).or_else(|| running.get(id)) == Some(version));
         }
         prop_assert!(can_run.keys().all(|id| after.contains_key(id)));
-        let again = plan(&after, &wanted);
+        let again = planned(&after, &wanted);
         prop_assert!(again.stop.is_empty());
-        prop_assert!(again.start.iter().flatten().all(|id| !can_run.contains_key(id)), "{again:?}");
+        prop_assert!(again.start.iter().flatten().all(|(id, _)| !can_run.contains_key(id)), "{again:?}");
 
         // What starts comes after all that it needs, and nothing is started twice, or started and stopped.
         let mut seen = BTreeSet::new();
         for level in &next.start {
-            for id in level {
-                let starts: BTreeSet<&DefId> = next.start.iter().flatten().collect();
+            for (id, _) in level {
+                let starts: BTreeSet<&DefId> = next.start.iter().flatten().map(|(id, _)| id).collect();
                 let needs = &wanted.definitions[id].needs;
                 prop_assert!(needs.iter().filter(|n| starts.contains(n)).all(|n| seen.contains(n)));
                 prop_assert!(!next.stop.contains(id));
             }
-            for id in level {
+            for (id, _) in level {
                 prop_assert!(seen.insert(id));
             }
         }
         // Nothing is touched without need.
-        for id in next.start.iter().flatten() {
+        for (id, _) in next.start.iter().flatten() {
             prop_assert!(running.get(id) != can_run.get(id));
         }
     }

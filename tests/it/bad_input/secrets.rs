@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use actors::{AnyKind, Registry, check};
+use actors::{AnyKind, Registry};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use config::{Clear, Draft, Place, Rules as _};
@@ -53,7 +53,7 @@ fn put(params: &mut Map<String, Value>, pointer: &[String], value: Value) {
 
 /// Definitions of this kind that together use each of its secret parameters.
 fn definitions(kind: &dyn AnyKind, registry: &Registry, secrets: &mut Secrets) -> Vec<Draft> {
-    let all = check::secrets(&kind.schema());
+    let all = kind.shape().secrets.clone();
     let one = |pointer: &config::Pointer| {
         let what = format!("{} {}", kind.tag(), pointer.0.join("."));
         let secret = secrets.make(&what);
@@ -61,7 +61,7 @@ fn definitions(kind: &dyn AnyKind, registry: &Registry, secrets: &mut Secrets) -
         let hash = actors::security::basic::hash_password(&secret).expect("a hash");
         let tries = [(&secret, true), (&secret, false), (&hash, true), (&hash, false)];
         let drafts = tries.map(|(value, with_others)| {
-            let mut params = kind.example();
+            let mut params = kind.shape().example.clone();
             for other in &all {
                 let first = other.0.first().expect("a name");
                 if !with_others {

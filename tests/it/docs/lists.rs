@@ -153,7 +153,7 @@ fn code_on_a_page_is_compiled_somewhere() {
 fn the_skeleton_of_a_kind_is_one() {
     let registry = actors::Registry::new(&[&super::skeleton::FolderKind], &[]).expect("a registry");
     let kind = registry.kind(&"connection.folder".parse().expect("a tag")).expect("it is there");
-    let checked = kind.check(&config::Clear(kind.example()));
+    let checked = kind.check(&config::Clear(kind.shape().example.clone()));
     assert!(checked.faults.is_empty(), "{:?}", checked.faults);
     let relative = serde_json::json!({"path": "files"});
     let faults = kind.check(&config::Clear(relative.as_object().expect("a map").clone())).faults;

@@ -8,7 +8,7 @@ use actors::meter::Meters;
 use actors::reconcile::ReconcilerMsg;
 use actors::supervisor::Supervisor;
 use actors::worker::{Report, Verb};
-use actors::{Live, Reconciler, Registry};
+use actors::{Live, Reconciler, Registry, Snapshot};
 use cluster::Board;
 use config::store::memory::Memory;
 use config::{
@@ -68,10 +68,15 @@ impl Engine {
     /// Applies a definition that is right, such as `connection/my.ftp` of the kind `connection.ftp`, and waits until the
     /// engine has acted on it. Answers what is wrong then.
     pub(crate) async fn apply(&self, id: &str, kind: &str, params: Value) -> Vec<Fault> {
+        self.commit(Change { put: vec![self.definition(id, kind, params)], delete: vec![] }).await
+    }
+
+    /// A definition that is right, to be committed.
+    pub(crate) fn definition(&self, id: &str, kind: &str, params: Value) -> Definition {
         let draft = draft(id, kind, params);
         let checked = self.registry.check(&draft);
         assert_eq!(checked.faults, [], "{id}");
-        let definition = Definition {
+        Definition {
             params: self.keyring.seal(&draft.params, &checked.secrets, None).expect("it can be sealed"),
             id: draft.id,
             kind: draft.kind,
@@ -79,8 +84,7 @@ impl Engine {
             needs: checked.needs.into_iter().map(|need| need.id).collect(),
             claims: checked.claims.into_iter().map(|claim| claim.what).collect(),
             changed_at: Revision::ZERO,
-        };
-        self.commit(Change { put: vec![definition], delete: vec![] }).await
+        }
     }
 
     /// Deletes a definition, and waits until its part is out of the way of new calls.
@@ -88,7 +92,13 @@ impl Engine {
         self.commit(Change { put: vec![], delete: vec![def_id(id)] }).await
     }
 
-    async fn commit(&self, change: Change) -> Vec<Fault> {
+    /// What is live.
+    pub(crate) fn live(&self) -> Arc<Snapshot> {
+        self.live.now()
+    }
+
+    /// Commits, whatever a check of the whole would say, and waits until it is live. Answers what is wrong then.
+    pub(crate) async fn commit(&self, change: Change) -> Vec<Fault> {
         let before = self.store.load().await.expect("the store").revision;
         let after = self.store.commit(before, change, Note::default()).await.expect("nobody else commits");
         let receipt = self.board.settled(after.revision, Instant::now(), SETTLES).await;

@@ -1,6 +1,6 @@
 //! What this node holds of the store: the catalog that `load` gives, and how far the history has been followed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -8,9 +8,9 @@ use tokio::sync::watch;
 
 use super::lineage::{Lineage, Position};
 use super::scripts::Objects;
-use crate::catalog::Catalog;
+use crate::catalog::{ById, Catalog};
 use crate::definition::Definition;
-use crate::name::{DefId, Revision};
+use crate::name::Revision;
 use crate::store::{Entry, Op};
 
 /// A catalog, and the history that it is a moment of.
@@ -34,7 +34,7 @@ impl Held {
 
     /// Puts together what is in Redis. Takes its time if it is much.
     pub(super) fn parse(position: &Position, objects: Objects) -> Self {
-        let mut definitions = BTreeMap::new();
+        let mut definitions = ById::new();
         let mut unreadable = BTreeSet::new();
         for (id, json) in objects {
             match serde_json::from_slice::<Definition>(&json) {
@@ -157,7 +157,7 @@ fn still(unreadable: &Arc<BTreeSet<String>>, ops: &[Op]) -> Arc<BTreeSet<String>
 
 fn apply(catalog: &mut Catalog, entry: &Entry) {
     catalog.revision = entry.revision;
-    let definitions: &mut BTreeMap<DefId, Arc<Definition>> = &mut catalog.definitions;
+    let definitions = &mut catalog.definitions;
     for op in &entry.ops {
         match &op.after {
             Some(after) => definitions.insert(op.id.clone(), Arc::new(after.clone())),
