@@ -128,7 +128,11 @@ impl Process {
         if self.ended.load(Ordering::Relaxed) {
             return Err(Gone);
         }
-        self.outbox.send(write).map_err(|_| Gone)
+        self.outbox.send(write).map_err(|_| {
+            // Nobody is sent here again before its end is seen: with nothing to do it would be everybody's first choice.
+            self.leaving.store(true, Ordering::Relaxed);
+            Gone
+        })
     }
 
     // What is under way
