@@ -18,7 +18,7 @@ use http::HeaderValue;
 use http::header::WWW_AUTHENTICATE;
 use schemars::JsonSchema;
 use sdk::task::Endless;
-use sdk::{Caller, Error, HttpHead, Issuer, Result, Security};
+use sdk::{Caller, Error, HttpHead, Issuer, Result, Security, Verdict};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
@@ -291,11 +291,8 @@ impl Issuer for Tokens {
             let whose = if username == self.username { &self.security } else { NOBODY };
             let mut attempt = self.lockout.attempt(whose, from);
             attempt.write(given.as_bytes());
-            match (self.lockout.locks(&attempt), right) {
-                (true, _) => return Ok(None),
-                (false, true) => self.lockout.right(&attempt),
-                (false, false) => self.lockout.wrong(&attempt),
-            }
+            let Some(trial) = self.lockout.begin(attempt).await? else { return Ok(None) };
+            trial.ends(if right { Verdict::Right } else { Verdict::Wrong });
         }
         match right {
             true => Ok(Some(self.make(&self.username, self.ttl).await?)),
