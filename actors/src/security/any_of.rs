@@ -293,7 +293,7 @@ mod tests {
             // The same secret is looked at by several.
             (vec![key("a", "1"), key("a", "2")], &[("a", "2")], true, Right),
             (vec![nested(), key("a", "3")], &[("a", "3")], true, Right),
-            (vec![nested(), key("b", "3")], &[("a", "3"), ("b", "3")], true, Wrong),
+            (vec![nested(), key("b", "3")], &[("a", "5"), ("b", "3")], true, Wrong),
             (vec![key("b", "3"), nested()], &[("a", "1"), ("b", "2")], true, Wrong),
             // A token, which nobody can guess, lets in.
             (vec![token(), key("a", "1")], &[("who", "t"), ("a", "2")], true, Nothing),

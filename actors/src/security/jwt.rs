@@ -22,13 +22,14 @@ use sdk::{Caller, Error, HttpHead, Issuer, Result, Security, Verdict};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use self::cache::{Cache, Known};
 use self::token::{Claims, Mint};
 use super::fingerprint::Fingerprint;
 use crate::admission::Rate;
 use crate::admission::lockout::Lockout;
-use crate::admission::metered::{Of, metered};
+use crate::admission::metered::{Budget, Of, within};
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Guard, Part};
 
@@ -49,19 +50,20 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 pub struct Params {
     /// The user name to log in with.
     username: String,
-    /// The password to log in with.
+    /// The password to log in with. With another one, or another user name, no token of before counts.
     password: Secret,
     /// How long a token is valid after it was used last. Default: 1h.
     #[serde(default = "default_ttl")]
     ttl: Span,
-    /// How long a token is valid at most, however often it is used; left out: as long as it is used.
+    /// How long a token is valid at most, however often it is used; left out: as long as it is used. A change holds for
+    /// tokens that are there already, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_ttl: Option<Span>,
     /// The roles of those who show a token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
-    /// How often callers may call, by all channels that use this definition together; left out: as often as they like. One
-    /// more is answered 429.
+    /// How often callers may call, by all channels that use this definition together, and log in; left out: as often as
+    /// they like. One more is answered 429.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate: Option<Rate<Of>>,
 }
@@ -117,7 +119,8 @@ impl Kind for Jwt {
 
     async fn start(params: Params, start: Start) -> Result<Part> {
         let (seal, sign) = (start.keys("jwt seal"), start.keys("jwt sign"));
-        let credential = format!("{}\n{}", params.username, params.password.reveal());
+        let credential = Zeroizing::new(format!("{}\n{}", params.username, params.password.reveal()));
+        let budget = Budget::of(params.rate.as_ref(), &start);
         let cache = Arc::new(Cache::default());
         let mut ends = start.sessions.closed();
         let told = cache.clone();
@@ -137,14 +140,15 @@ impl Kind for Jwt {
             ttl: params.ttl.get(),
             max_ttl: params.max_ttl.map(Span::get),
             roles: params.roles,
-            mint: Mint::new(start.id.name.as_str(), &seal, &sign)?,
+            mint: Mint::new(start.id.name.as_str(), &seal, &sign, credential.as_bytes())?,
+            budget: budget.clone(),
             cache,
             sessions: start.sessions.clone(),
             clock: start.clock.clone(),
             lockout: start.lockout.clone(),
             _listening: listening,
         });
-        let incoming = Some(metered(tokens.clone(), params.rate.as_ref(), &start));
+        let incoming = Some(within(tokens.clone(), budget));
         Ok(Part::Security(Guard { incoming, issuer: Some(tokens), ..Guard::default() }))
     }
 }
@@ -163,6 +167,7 @@ struct Tokens {
     sessions: Arc<dyn Sessions>,
     clock: Clock,
     lockout: Arc<Lockout>,
+    budget: Option<Arc<Budget>>,
     _listening: Endless,
 }
 
@@ -195,6 +200,9 @@ impl Security for Tokens {
             return Err(refused());
         }
         let claims = self.mint.open(token, self.now()).ok_or_else(refused)?;
+        if self.end(&claims).is_some_and(|end| end <= self.now()) {
+            return Err(refused());
+        }
         let asked = Instant::now();
         if !self.sessions.touch(&claims.jti, self.left(&claims)).await.map_err(away)? {
             return Err(refused());
@@ -213,18 +221,24 @@ impl Tokens {
         self.clock.now().timestamp()
     }
 
+    /// When a token ends, however often it is used: as it says itself, and as is wanted by now.
+    fn end(&self, claims: &Claims) -> Option<i64> {
+        let wanted = self.max_ttl.and_then(|max| claims.iat.checked_add_unsigned(max.as_secs()));
+        claims.exp.into_iter().chain(wanted).min()
+    }
+
     /// How long a session goes on from now without use. Uses within the interval are not written, so that is added:
     /// no token ends earlier than it may.
     fn left(&self, claims: &Claims) -> Duration {
         let ttl = Duration::from_secs(claims.ttl);
         let left = ttl + ask_every(ttl);
-        let most = claims.exp.map(|exp| u64::try_from(exp - self.now()).unwrap_or(0));
+        let most = self.end(claims).map(|exp| u64::try_from(exp - self.now()).unwrap_or(0));
         most.map_or(left, |most| left.min(Duration::from_secs(most)))
     }
 
     /// Whether a token that was valid a while ago still is. Asks the store if that is too long ago.
     async fn counts(&self, known: &Known) -> Result<bool> {
-        if known.claims.exp.is_some_and(|exp| exp <= self.now()) {
+        if self.end(&known.claims).is_some_and(|end| end <= self.now()) {
             return Ok(false);
         }
         let every = ask_every(Duration::from_secs(known.claims.ttl));
@@ -259,6 +273,7 @@ impl Tokens {
             jti: token::session_id()?,
             sub: username.into(),
             iss: self.security.clone(),
+            under: self.mint.under().into(),
             iat: now,
             nbf: now,
             ttl: ttl.as_secs().max(1),
@@ -294,10 +309,14 @@ impl Issuer for Tokens {
             let Some(trial) = self.lockout.begin(attempt).await? else { return Ok(None) };
             trial.ends(if right { Verdict::Right } else { Verdict::Wrong });
         }
-        match right {
-            true => Ok(Some(self.make(&self.username, self.ttl).await?)),
-            false => Ok(None),
+        if !right {
+            return Ok(None);
         }
+        if let Some(budget) = &self.budget {
+            let caller = Caller::vouch(&self.username, &self.security, Vec::new());
+            budget.take(&caller, from).await?;
+        }
+        Ok(Some(self.make(&self.username, self.ttl).await?))
     }
 
     async fn create(&self, username: &str, ttl: Option<Duration>) -> Result<String> {
