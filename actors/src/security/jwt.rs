@@ -5,6 +5,7 @@
 //! for a moment, so that requests need not ask.
 
 mod cache;
+mod opened;
 mod token;
 
 use std::hash::Hasher as _;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use self::cache::{Cache, Known};
+use self::opened::Opened;
 use self::token::{Claims, Mint};
 use super::fingerprint::Fingerprint;
 use crate::admission::Rate;
@@ -142,6 +144,7 @@ impl Kind for Jwt {
             roles: params.roles,
             mint: Mint::new(start.id.name.as_str(), &seal, &sign, credential.as_bytes())?,
             budget: budget.clone(),
+            opened: Opened::default(),
             cache,
             sessions: start.sessions.clone(),
             clock: start.clock.clone(),
@@ -168,6 +171,7 @@ struct Tokens {
     clock: Clock,
     lockout: Arc<Lockout>,
     budget: Option<Arc<Budget>>,
+    opened: Opened,
     _listening: Endless,
 }
 
@@ -266,11 +270,11 @@ impl Tokens {
         }
     }
 
-    async fn make(&self, username: &str, ttl: Duration) -> Result<String> {
+    async fn make(&self, username: &str, ttl: Duration, id: String) -> Result<String> {
         let now = self.now();
         let exp = self.max_ttl.and_then(|max| now.checked_add_unsigned(max.as_secs()));
         let claims = Claims {
-            jti: token::session_id()?,
+            jti: id,
             sub: username.into(),
             iss: self.security.clone(),
             under: self.mint.under().into(),
@@ -281,9 +285,24 @@ impl Tokens {
         };
         let token = self.mint.make(&claims)?;
         let kept = self.sessions.open(&claims.jti, self.left(&claims)).await;
-        kept.map_err(|e| Error::unavailable("nobody can log in now").because(e))?;
+        kept.map_err(nobody_can_log_in)?;
         Ok(token)
     }
+
+    /// Ends the oldest session, if this one is too many. Whoever lets go at any moment leaves none that is not counted.
+    async fn make_room(&self, id: &str) -> Result<()> {
+        self.opened.note(id);
+        while let Some(oldest) = self.opened.too_many() {
+            self.cache.end(&oldest);
+            self.sessions.close(&oldest).await.map_err(nobody_can_log_in)?;
+            self.opened.ended(&oldest);
+        }
+        Ok(())
+    }
+}
+
+fn nobody_can_log_in(error: config::StoreError) -> Error {
+    Error::unavailable("nobody can log in now").because(error)
 }
 
 /// See [`ASK_EVERY`].
@@ -316,7 +335,9 @@ impl Issuer for Tokens {
             let caller = Caller::vouch(&self.username, &self.security, Vec::new());
             budget.take(&caller, from).await?;
         }
-        Ok(Some(self.make(&self.username, self.ttl).await?))
+        let id = token::session_id()?;
+        self.make_room(&id).await?;
+        Ok(Some(self.make(&self.username, self.ttl, id).await?))
     }
 
     async fn create(&self, username: &str, ttl: Option<Duration>) -> Result<String> {
@@ -329,7 +350,7 @@ impl Issuer for Tokens {
             let most = Span::secs(most.as_secs());
             return Err(Error::invalid(format!("a token of {} lives for 1s to {most}", self.security)));
         }
-        self.make(username, ttl).await
+        self.make(username, ttl, token::session_id()?).await
     }
 
     async fn log_out(&self, token: &str) -> Result<bool> {

@@ -70,6 +70,7 @@ fn kit_with(seal: &[Zeroizing<[u8; 32]>], sign: &[Zeroizing<[u8; 32]>], max_ttl:
         roles: vec!["clerk".into()],
         mint: Mint::new("browsers", seal, sign, CREDENTIAL).expect("keys"),
         budget: None,
+        opened: Opened::default(),
         cache: Arc::default(),
         sessions: store.clone(),
         clock: clock.clone(),

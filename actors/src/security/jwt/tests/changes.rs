@@ -1,4 +1,4 @@
-//! What a change of the definition does to tokens that are there already.
+//! What ends tokens that are there already: a change of the definition, and too many of them.
 
 use super::*;
 
@@ -43,4 +43,20 @@ async fn a_limit_that_is_set_later_holds_for_tokens_that_are_there_already() {
     new.tokens.cache.clear();
     new.is_refused(&token).await;
     old.shows(&token).await.expect("without a limit it goes on");
+}
+
+#[tokio::test]
+async fn with_too_many_log_ins_the_oldest_ends_and_no_token_on_behalf_of_others() {
+    let mut kit = kit();
+    kit.tokens.opened = Opened::of(2);
+    let other = kit.tokens.create("partner", None).await.expect("a token");
+    let tokens = [kit.token().await, kit.token().await];
+    for token in &tokens {
+        kit.shows(token).await.expect("let in");
+    }
+    let third = kit.token().await;
+    kit.is_refused(&tokens[0]).await;
+    for token in [&tokens[1], &third, &other] {
+        kit.shows(token).await.expect("let in");
+    }
 }
