@@ -138,11 +138,11 @@ pub trait Security: Send + Sync + 'static {
 /// What came out about a secret that could be found by trying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It is what let its caller in.
+    /// It is right, and so are all others, if there are several.
     Right,
     /// It is wrong, or one of several is, even if another one lets in.
     Wrong,
-    /// Nothing: it was not looked at, or not it alone.
+    /// Nothing: nobody has looked at it.
     Nothing,
     /// Somebody does not know it, and somebody else who might could not be asked.
     Open,

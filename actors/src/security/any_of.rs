@@ -162,34 +162,37 @@ impl Security for Group {
         self.judge(head, visit).await.0
     }
 
+    /// The first member that knows the caller lets them in; those after it are asked only about secrets that nobody has
+    /// found right yet, so that none is tried out unseen.
     async fn judge(&self, head: &HttpHead, visit: &Visit<'_>) -> (Result<Admitted>, Verdict) {
         let shown = self.shown(head);
-        let (mut refusals, mut wrong) = (Vec::new(), Vec::new());
+        let (mut admitted, mut refusals) = (None, Vec::new());
+        let (mut right, mut wrong) = (Vec::new(), Vec::new());
         for (member, print) in self.members.iter().zip(&shown) {
+            if admitted.is_some() && print.is_none_or(|print| right.contains(&print)) {
+                continue;
+            }
             let (outcome, verdict) = member.judge(head, visit).await;
-            if matches!(verdict, Verdict::Wrong | Verdict::Open) {
-                wrong.extend(print);
+            match verdict {
+                Verdict::Right => right.extend(print),
+                Verdict::Wrong | Verdict::Open => wrong.extend(print),
+                Verdict::Nothing => {}
             }
             match outcome {
-                // Some other secret than the one that lets in was tried out.
-                Ok(_) if verdict == Verdict::Wrong || wrong.iter().any(|wrong| Some(*wrong) != *print) => {
-                    return (outcome, Verdict::Wrong);
-                }
-                // They have shown others, which nobody has looked at.
-                Ok(_) if shown.iter().flatten().any(|other| Some(*other) != *print) => {
-                    return (outcome, Verdict::Nothing);
-                }
-                Ok(_) => return (outcome, verdict),
+                Ok(caller) => admitted = admitted.or(Some(caller)),
                 Err(error) => refusals.push(error),
             }
         }
-        let refusal = self.refusal(head, refusals);
-        let verdict = match (wrong.is_empty(), refusal.kind()) {
-            (false, ErrorKind::Unauthenticated) => Verdict::Wrong,
-            (false, _) => Verdict::Open,
-            (true, _) => Verdict::Nothing,
+        let outcome = admitted.ok_or_else(|| self.refusal(head, refusals));
+        let away = outcome.as_ref().is_err_and(|error| error.kind() != ErrorKind::Unauthenticated);
+        let verdict = if wrong.iter().any(|print| !right.contains(print)) {
+            if away { Verdict::Open } else { Verdict::Wrong }
+        } else if !right.is_empty() && shown.iter().flatten().all(|print| right.contains(print)) {
+            Verdict::Right
+        } else {
+            Verdict::Nothing
         };
-        (Err(refusal), verdict)
+        (outcome, verdict)
     }
 }
 
@@ -289,17 +292,21 @@ mod tests {
             (two(), &[("b", "2")], false, Wrong),
             (two(), &[], false, Nothing),
             (two(), &[("a", "2"), ("b", "1")], true, Wrong),
-            (two(), &[("a", "1"), ("b", "2")], true, Nothing),
+            (two(), &[("a", "1"), ("b", "2")], true, Wrong),
+            (two(), &[("a", "1"), ("b", "1")], true, Right),
+            (two(), &[("a", "2"), ("b", "2")], false, Wrong),
             // The same secret is looked at by several.
             (vec![key("a", "1"), key("a", "2")], &[("a", "2")], true, Right),
             (vec![nested(), key("a", "3")], &[("a", "3")], true, Right),
             (vec![nested(), key("b", "3")], &[("a", "5"), ("b", "3")], true, Wrong),
             (vec![key("b", "3"), nested()], &[("a", "1"), ("b", "2")], true, Wrong),
             // A token, which nobody can guess, lets in.
-            (vec![token(), key("a", "1")], &[("who", "t"), ("a", "2")], true, Nothing),
+            (vec![token(), key("a", "1")], &[("who", "t"), ("a", "2")], true, Wrong),
+            (vec![token(), key("a", "1")], &[("who", "t"), ("a", "1")], true, Right),
             (vec![key("a", "1"), token()], &[("who", "t"), ("a", "2")], true, Wrong),
             (vec![key("a", "1"), away()], &[("a", "2")], false, Open),
             (vec![key("a", "1"), away()], &[("c", "2")], false, Nothing),
+            (vec![key("a", "1"), away()], &[("a", "1"), ("c", "2")], true, Nothing),
         ] {
             let mut head = head();
             for (name, value) in shown {
