@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{LIMIT, asked, connect, erp, handle, params};
+use crate::kit::black_hole::BlackHole;
 use crate::kit::engine::Engine;
 use crate::kit::http_servers::PythonHttp;
 use crate::kit::process::eventually;
@@ -123,6 +124,43 @@ async fn a_server_that_is_away_fails_calls_at_once_and_is_found_again() {
         eventually(LIMIT, "it is found again", async || get(&engine).await.is_ok()).await;
         server.go();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_drops_what_is_sent_to_it_is_away_after_one_call() {
+    let hole = BlackHole::open().await;
+    for (timeout, connect_timeout, most) in [
+        ("2s", "1200ms", 1_900), // a repeat would come to no end
+        ("4s", "1200ms", 3_900), // one comes to its end, the next would not
+        ("1s", "3s", 990),       // the connection may not take longer than the request
+    ] {
+        let engine = Engine::start().await;
+        let erp = json!({"url": hole.url(), "timeout": timeout, "connect_timeout": connect_timeout});
+        assert_eq!(engine.apply("connection/erp", "connection.http", erp).await, []);
+        let begun = Instant::now();
+        let error = get(&engine).await.expect_err("nobody accepts");
+        let took = begun.elapsed();
+        let message = "connection/erp did not accept a connection in time";
+        assert_eq!(
+            (error.kind(), error.message()),
+            (ErrorKind::Timeout, message),
+            "{timeout} after {took:?}"
+        );
+        assert!(took < Duration::from_millis(most), "{timeout}: {took:?}");
+        let begun = Instant::now();
+        let error = get(&engine).await.expect_err("it is known to be away");
+        assert!(error.message().contains("connection/erp is down"), "{error}");
+        assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
+    }
+    // Who has less time than the definition gives them does not hide it from the others.
+    let engine = Engine::start().await;
+    let erp = json!({"url": hole.url(), "timeout": "10s", "connect_timeout": "600ms"});
+    assert_eq!(engine.apply("connection/erp", "connection.http", erp).await, []);
+    let hurried: Http = engine.connection("erp", Duration::from_secs(5));
+    let sending = hurried.get().send();
+    assert!(tokio::time::timeout(Duration::from_millis(1_000), sending).await.is_err(), "it is let go");
+    let error = get(&engine).await.expect_err("it is known to be away");
+    assert!(error.message().contains("connection/erp is down"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
