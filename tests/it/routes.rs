@@ -20,7 +20,7 @@ const PROBES: usize = 400;
 
 /// What is asked: its answer is the channel and the path parameters, or how it was refused.
 fn found(snapshot: &Snapshot, method: &Method, path: &str) -> String {
-    match snapshot.routes.find(method, path, &HeaderMap::new()) {
+    match snapshot.routes.find(method, &path.parse().expect("a path"), &HeaderMap::new()) {
         Ok(Found::Route(matched)) => format!("{} {:?}", matched.route.running.id(), matched.params),
         Ok(Found::Options { allow }) => format!("options {allow}"),
         Err(error) => error.to_string(),
@@ -154,5 +154,5 @@ async fn a_path_of_many_segments_is_found_by_whoever_takes_the_rest() {
     let long = format!("/files/a/b{}", "/c".repeat(2_000));
     assert!(found(&live, &Method::GET, &long).starts_with("channel/rest "));
     assert!(found(&live, &Method::GET, "/files/a/b/c").starts_with("channel/deep "));
-    assert!(found(&live, &Method::GET, &"/".repeat(4_000)).contains("no channel"));
+    assert!(found(&live, &Method::GET, &format!("/{}", "x/".repeat(4_000))).contains("no channel"));
 }
