@@ -93,7 +93,7 @@ impl Ask {
 /// The URL for people: whoever reads an error is not to learn a password.
 fn without_login(mut url: Url) -> Url {
     // It fails for URLs without a host only, which have no login either.
-    drop((url.set_username(""), url.set_password(None)));
+    let _ = (url.set_username(""), url.set_password(None));
     url
 }
 

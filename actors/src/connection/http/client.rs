@@ -151,6 +151,7 @@ impl Client {
                 None => bytes.clone().into(),
             };
             let outcome = self.attempt(&request, body, deadline).await;
+            away.error = None; // it has come to an end
             let pause = match &outcome {
                 Ok(answer) if is_passing(answer.status) => self.retry_after(answer).unwrap_or(jitter(wait)),
                 Err(failure) if failure.repeatable => jitter(wait),
@@ -162,7 +163,6 @@ impl Client {
             let in_time = deadline.saturating_duration_since(Instant::now()) > next;
             if left == 0 || !in_time {
                 return outcome.map_err(|failure| {
-                    away.error = None;
                     if missed {
                         self.line.report_down(&failure.error);
                     }
