@@ -231,9 +231,9 @@ impl Reconciler {
             }
         }
         for level in &plan.start {
-            let due = level.iter().filter(|(id, _)| state.retries.get(id).is_none_or(|r| r.due <= now));
-            let due = due.filter_map(|(id, version)| Some((wanted.get(id)?.clone(), *version)));
-            self.start_level(me, state, &wanted, due.collect()).await;
+            let ready = level.iter().filter(|(id, _)| state.retries.get(id).is_none_or(|r| r.due <= now));
+            let ready = ready.filter_map(|(id, version)| Some((wanted.get(id)?.clone(), *version)));
+            self.start_level(me, state, &wanted, ready.collect()).await;
         }
         self.publish(state, &wanted);
         // What was built from a part that was started anew is next.

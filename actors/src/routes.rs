@@ -3,7 +3,7 @@
 mod path;
 mod shard;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::{Fault, Name};
@@ -114,7 +114,7 @@ fn text_of_place(claim: &str) -> Option<&str> {
 #[derive(Clone, Default)]
 pub struct Routes {
     any_host: Paths,
-    hosts: HashMap<String, Paths>,
+    hosts: imbl::HashMap<String, Paths>,
 }
 
 /// What is at the place that a request asks for.
@@ -153,12 +153,16 @@ impl Routes {
         }
         let mut changed = self.clone();
         for ((host, key), edit) in edits {
-            match host {
-                Some(host) => changed.hosts.entry(host.to_owned()).or_default().edit(key, edit),
-                None => changed.any_host.edit(key, edit),
+            let Some(host) = host else {
+                changed.any_host.edit(key, edit);
+                continue;
+            };
+            let mut paths = changed.hosts.remove(host).unwrap_or_default();
+            paths.edit(key, edit);
+            if paths.len() > 0 {
+                changed.hosts.insert(host.to_owned(), paths);
             }
         }
-        changed.hosts.retain(|_, paths| paths.len() > 0);
         changed
     }
 
