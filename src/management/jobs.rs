@@ -128,7 +128,7 @@ impl Service for OfJobs {
                 let wanted = job_form::truth(&fields, "is_active")?;
                 let on = wanted.ok_or_else(|| Error::invalid("is_active is required"))?;
                 let work = jobs.switch(&job.name, on, options(ctx, None), note(ctx));
-                if job.enabled == on && on && !job.active {
+                if on && job.enabled && !job.active {
                     // It begins another turn, and its definition stays the same.
                     self.of.noted(ctx, format!("job/{}", job.name), work).await?;
                 } else {
