@@ -240,7 +240,7 @@ mod tests {
         let _serving = tasks.endless("an issuer", async move {
             for id in 0_u8.. {
                 let (mut stream, _) = server.accept().await.expect("a connection");
-                stream.read(&mut [0; 4096]).await.expect("a request");
+                assert_ne!(stream.read(&mut [0; 4096]).await.expect("a request"), 0);
                 answer.acquire().await.expect("open").forget();
                 let mut key = rsa();
                 key["kid"] = id.to_string().into();
