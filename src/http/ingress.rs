@@ -64,7 +64,7 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
     let Peer { address, certificates } = peer;
     let peer = match app.settings.trusted_proxies.trust(address.ip()) {
         true => {
-            let lines = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
+            let lines = headers.get_all(FORWARDED_FOR).iter().rev().map(HeaderValue::as_bytes);
             app.settings.trusted_proxies.client(address, lines)
         }
         false => address,
