@@ -30,6 +30,8 @@ use crate::app::App;
 
 /// The longest body.
 const LONGEST: usize = 16 << 20;
+/// The longest body of a ping, which anybody may send and which needs none.
+const LONGEST_PING: usize = 4 << 10;
 /// How long a call may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The longest time that a caller may ask for, in seconds.
@@ -186,7 +188,8 @@ impl Knock<'_> {
             Some(name) => Some(self.caller(name).await?),
             None => None,
         };
-        let raw = within(self.deadline, collect(body, LONGEST)).await?;
+        let longest = if *door == Door::Ping { LONGEST_PING } else { LONGEST };
+        let raw = within(self.deadline, collect(body, longest)).await?;
         match door {
             Door::Ping => self.enveloped("zeugma.ping", json!({"pong": "zato"}), self.is_flat(&raw)),
             Door::Json(service) => self.json(service, caller, meant(raw)).await,
