@@ -280,8 +280,9 @@ fn options(routes: &actors::routes::Routes, head: &HttpHead, cid: Cid, allow: &s
     let asked = head.header(ACCESS_CONTROL_REQUEST_METHOD).and_then(|verb| verb.parse::<Method>().ok());
     if let Some(verb) = asked
         && let Ok(Found::Route(matched)) = routes.find(&verb, head.uri.path(), &head.headers)
-        && let Some(response) = matched.route.channel.preflight(head, allow)
+        && let Some(mut response) = matched.route.channel.preflight(head, allow)
     {
+        failure::stamp(&mut response, cid);
         return response;
     }
     let mut response = Response::new(Bytes::new());
