@@ -25,7 +25,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::ingress::{collect, known, refusal, within};
+use super::ingress::{Awaited, collect, known, refusal, within};
 use crate::app::App;
 
 /// The longest body.
@@ -128,8 +128,9 @@ pub(super) async fn answer(
         snapshot.part(Family::Security, name)?;
     }
     let knock = Knock { app, snapshot, head: Arc::new(head.clone()), cid, deadline: begun + DEADLINE };
+    let awaited = Awaited::new(app.metrics.zato.of(&door), begun, cid, head.uri.path());
     let outcome = knock.served(&door, guard, body).await;
-    app.metrics.zato.of(&door).record(&outcome, begun.elapsed());
+    awaited.end(&outcome);
     let mut response = match outcome {
         Ok(response) => response,
         Err(error) => {
