@@ -12,7 +12,7 @@ use config::store::memory::Memory;
 use config::store::{Change, Note};
 use config::{Checked, Clock, Definition, Family, Keyring, Revision, Rules as _, Store as _};
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 use ractor::Actor as _;
 use sdk::task::Tasks;
 use tokio::time::Instant;
@@ -67,10 +67,10 @@ fn benches(c: &mut Criterion) {
         let live = runtime.block_on(live_with(channels));
         let snapshot = live.now();
         assert_eq!(snapshot.routes.len(), channels);
-        let path = format!("/a{}/17/b", channels / 2);
+        let uri: Uri = format!("/a{}/17/b", channels / 2).parse().expect("a path");
         let headers = HeaderMap::new();
         c.bench_function(&format!("route/{channels}"), |b| {
-            b.iter(|| black_box(snapshot.routes.find(&Method::GET, black_box(&path), &headers)).is_ok());
+            b.iter(|| black_box(snapshot.routes.find(&Method::GET, black_box(&uri), &headers)).is_ok());
         });
         c.bench_function(&format!("snapshot/{channels}"), |b| {
             b.iter(|| nothing.next(Revision(2), snapshot.parts.clone(), Default::default()));

@@ -118,6 +118,8 @@ pub struct Start {
     pub sessions: Arc<dyn Sessions>,
     pub(crate) keyring: Keyring,
     pub(crate) parts: Parts,
+    /// What it needs and is switched off.
+    pub(crate) off: Vec<DefId>,
     pub(crate) services: Arc<crate::registry::Services>,
 }
 
@@ -136,7 +138,12 @@ impl Start {
         self.keyring.shared_by_each(&format!("{purpose} of {}", self.id))
     }
 
-    /// A service compiled into this node.
+    /// Whether what it needs is switched off: nobody has forgotten it, and it is not expected to run.
+    pub fn is_off(&self, id: &DefId) -> bool {
+        self.off.contains(id)
+    }
+
+    /// A compiled-in service.
     ///
     /// # Errors
     /// If there is none of this name.

@@ -1,34 +1,32 @@
 //! The reconciler: makes what runs become what is wanted. It is woken with no input, so there is one code path for
 //! start, change, failure and retry.
 
+mod starting;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Board;
 use config::{Catalog, Clock, DefId, Definition, Fault, Keyring, Name, Revision, Store};
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
 use sdk::task::{Endless, Tasks};
 use sdk::{Error, Result};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use self::starting::{Attempt, Built};
 use crate::backoff::Backoff;
-use crate::engine::panic_text;
-use crate::gate::Gate;
-use crate::health::Health;
 use crate::keeper::{Keeper, KeeperMsg};
-use crate::kind::Start;
 use crate::meter::Meters;
 use crate::registry::Registry;
-use crate::running::{Parts, Running};
+use crate::running::Parts;
 use crate::snapshot::Live;
-use crate::worker::{Arguments, START_LIMIT, Worker};
 
 /// The guarantee behind the hints: whatever was lost, a change is seen after this time.
 const TICK: Duration = Duration::from_secs(1);
+/// How long what is started aside may take to be told of, before it is started again: longer than any start may take.
+const ASIDE: Duration = Duration::from_secs(60);
 /// How many parts may start at the same time.
 const AT_ONCE: usize = 32;
 
@@ -60,6 +58,8 @@ pub struct Reconciler {
 pub enum ReconcilerMsg {
     /// Something may have changed.
     Wake,
+    /// What was started aside has started, or failed to.
+    Built(Box<Built>),
     /// A worker has failed.
     Lost {
         /// Which.
@@ -98,6 +98,10 @@ pub struct State {
     _nudges: Endless,
     parts: Parts,
     retries: HashMap<DefId, Retry>,
+    /// What is being started aside.
+    aside: HashMap<DefId, Endless>,
+    /// What was started aside.
+    built: HashMap<DefId, Built>,
     /// To be started anew though nothing in their definition has changed.
     again: HashSet<DefId>,
     seen: Option<Revision>,
@@ -121,6 +125,8 @@ impl Actor for Reconciler {
             _nudges: nudges,
             parts: Parts::new(),
             retries: HashMap::new(),
+            aside: HashMap::new(),
+            built: HashMap::new(),
             again: HashSet::new(),
             seen: None,
         })
@@ -138,6 +144,16 @@ impl Actor for Reconciler {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ReconcilerMsg::Wake => self.reconcile(&me, state).await,
+            ReconcilerMsg::Built(built) => {
+                let id = built.attempt.definition.id.clone();
+                if let Some(retry) = state.retries.get_mut(&id) {
+                    retry.due = Instant::now();
+                }
+                state.aside.remove(&id);
+                state.built.insert(id, *built);
+                self.reconcile(&me, state).await;
+                state.built.clear(); // whatever is not wanted like that any more
+            }
             ReconcilerMsg::Lost { worker, error } => {
                 let lost = state.parts.values().find(|running| running.is_run_by(worker)).cloned();
                 if let Some(running) = lost {
@@ -197,21 +213,27 @@ impl Reconciler {
         let plan = config::diff::plan(running.map(|(id, part)| (id, part.version)), &wanted);
         let starts: HashMap<&DefId, Revision> =
             plan.start.iter().flatten().map(|(id, version)| (id, *version)).collect();
-        state.retries.retain(|id, retry| starts.get(id) == Some(&retry.version));
+        state.retries.retain(|id, retry| {
+            if wanted.get(id).is_none() {
+                self.meters.forget(id);
+            }
+            starts.get(id) == Some(&retry.version)
+        });
+        state.aside.retain(|id, _| state.retries.contains_key(id));
         again.retain(|id| starts.contains_key(id));
         state.again = again;
 
         let before = state.parts.clone();
-        for level in &plan.start {
-            let due = level.iter().filter(|(id, _)| state.retries.get(id).is_none_or(|r| r.due <= now));
-            let due = due.filter_map(|(id, version)| Some((wanted.get(id)?.clone(), *version)));
-            self.start_level(me, state, &wanted, due.collect()).await;
-        }
         for id in &plan.stop {
-            state.parts.remove(id);
+            state.parts.remove(id); // nothing is built from it any more
             if wanted.get(id).is_none() {
                 self.meters.forget(id);
             }
+        }
+        for level in &plan.start {
+            let ready = level.iter().filter(|(id, _)| state.retries.get(id).is_none_or(|r| r.due <= now));
+            let ready = ready.filter_map(|(id, version)| Some((wanted.get(id)?.clone(), *version)));
+            self.start_level(me, state, &wanted, ready.collect()).await;
         }
         self.publish(state, &wanted);
         // What was built from a part that was started anew is next.
@@ -235,7 +257,8 @@ impl Reconciler {
         self.board.publish(&self.node, wanted.revision, faults);
     }
 
-    /// Starts definitions that do not need each other. What fails leaves what ran before, and is tried again.
+    /// Starts definitions that do not need each other. What fails leaves what ran before, and is tried again: aside, so that
+    /// nobody waits for it.
     async fn start_level(
         &self,
         me: &ActorRef<ReconcilerMsg>,
@@ -247,94 +270,63 @@ impl Reconciler {
         for broken in state.retries.keys() {
             usable.remove(broken);
         }
-        let keeper = &state.keeper;
-        let parts = &state.parts;
-        let started: Vec<_> = futures_util::stream::iter(starting)
-            .map(|(definition, version)| {
-                let (old, usable) = (parts.get(&definition.id).cloned(), usable.clone());
-                async move {
-                    let id = definition.id.clone();
-                    (id, version, self.start(me, keeper, definition, version, old, usable).await)
-                }
-            })
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
-        for (id, version, outcome) in started {
-            match outcome {
-                Ok(running) => {
-                    if state.again.remove(&id) {
-                        let built_from_it = wanted.definitions.values().filter(|d| d.needs.contains(&id));
-                        let built_from_it = built_from_it.filter(|d| state.parts.contains_key(&d.id));
-                        state.again.extend(built_from_it.map(|d| d.id.clone()));
+        let (mut now, mut built) = (Vec::new(), Vec::new());
+        for (definition, version) in starting {
+            let id = definition.id.clone();
+            match state.built.remove(&id).filter(|built| built.fits(version, &usable)) {
+                Some(done) => built.push(done),
+                None => {
+                    let off = |id: &&DefId| wanted.get(id).is_some_and(|needed| !needed.enabled);
+                    let off = definition.needs.iter().filter(off).cloned().collect();
+                    let (old, parts) = (state.parts.get(&id).cloned(), usable.clone());
+                    let attempt = Attempt { definition, version, old, parts, off };
+                    match state.retries.get_mut(&id) {
+                        None => now.push(attempt),
+                        Some(retry) => {
+                            retry.due = Instant::now() + ASIDE;
+                            state.aside.insert(id, self.start_aside(me, &state.keeper, attempt));
+                        }
                     }
-                    if state.retries.remove(&id).is_some() {
-                        tracing::info!(%id, "started at last");
-                        state.hurry(me); // others may have failed only because this one did
-                    }
-                    state.parts.insert(id, Arc::new(running));
-                }
-                Err(error) => {
-                    tracing::warn!(%id, %error, "does not start; what ran before goes on");
-                    state.retry(me, &id, version, &format!("does not start: {error}"));
                 }
             }
         }
+        let keeper = &state.keeper;
+        let now = futures_util::stream::iter(now).map(|attempt| self.attempt(me, keeper, attempt));
+        built.extend(now.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
+        for built in built {
+            self.started(me, state, wanted, built);
+        }
     }
 
-    async fn start(
-        &self,
-        me: &ActorRef<ReconcilerMsg>,
-        keeper: &ActorRef<KeeperMsg>,
-        definition: Arc<Definition>,
-        version: Revision,
-        old: Option<Arc<Running>>,
-        parts: Parts,
-    ) -> Result<Running> {
+    fn started(&self, me: &ActorRef<ReconcilerMsg>, state: &mut State, wanted: &Catalog, built: Built) {
+        let Built { attempt: Attempt { definition, version, .. }, outcome } = built;
         let id = definition.id.clone();
-        let kind =
-            self.registry.kind(&definition.kind).map_err(|fault| Error::internal(fault.to_string()))?;
-        let params = self.keyring.open(&definition.params).map_err(|e| Error::internal(e.to_string()))?;
-        // An operator's pause outlives a change of the definition.
-        let gate = Arc::new(Gate::in_phase(old.as_ref().map(|old| old.gate.phase())));
-        let meter = if kind.light() { self.meters.lazily(&id) } else { self.meters.of(&id) };
-        let health = Health::new(id.clone(), self.clock.clone());
-        let start = Start {
-            id: id.clone(),
-            gate: gate.clone(),
-            meter: meter.clone(),
-            health: health.clone(),
-            clock: self.clock.clone(),
-            tasks: self.tasks.clone(),
-            python: self.registry.python.clone(),
-            budgets: self.registry.budgets.clone(),
-            lockout: self.registry.lockout.clone(),
-            sessions: self.store.sessions(),
-            keyring: self.keyring.clone(),
-            parts,
-            services: self.registry.services.clone(),
-        };
-        if kind.light() {
-            let starting = AssertUnwindSafe(kind.start(params, start)).catch_unwind();
-            let started = tokio::time::timeout(START_LIMIT, starting).await;
-            let started =
-                started.map_err(|_| Error::timeout(format!("it takes longer than {START_LIMIT:?}")))?;
-            let panicked = |panic: Box<dyn std::any::Any + Send>| {
-                Error::internal(format!("panicked while starting: {}", panic_text(&*panic)))
-            };
-            let part = started.map_err(panicked)??;
-            return Ok(Running { definition, version, part, gate, meter, health, worker: None });
+        match outcome {
+            Ok(running) => {
+                if state.again.remove(&id) {
+                    let built_from_it = wanted.definitions.values().filter(|d| d.needs.contains(&id));
+                    let built_from_it = built_from_it.filter(|d| state.parts.contains_key(&d.id));
+                    state.again.extend(built_from_it.map(|d| d.id.clone()));
+                }
+                if state.retries.remove(&id).is_some() {
+                    tracing::info!(%id, "started at last");
+                    state.hurry(me); // others may have failed only because this one did
+                }
+                state.parts.insert(id, Arc::new(running));
+            }
+            Err(error) => {
+                // What was switched off must not work on inside of what was built from it.
+                let gone = |need: &DefId| !state.parts.contains_key(need);
+                let hollow = state.parts.get(&id).is_some_and(|old| old.definition.needs.iter().any(gone));
+                if hollow {
+                    state.parts.remove(&id);
+                    tracing::warn!(%id, %error, "does not start, and what ran before was built from what is off: it stops");
+                } else {
+                    tracing::warn!(%id, %error, "does not start; what ran before goes on");
+                }
+                state.retry(me, &id, version, &format!("does not start: {error}"));
+            }
         }
-        let (started, part) = oneshot::channel();
-        let reconciler = me.clone();
-        let arguments = Arguments { params, kind, start, reconciler, started };
-        let spawned = Actor::spawn_linked(None, Worker, arguments, keeper.get_cell()).await;
-        let (worker, _) = spawned.map_err(|e| match e {
-            ractor::SpawnErr::StartupFailed(error) => Error::internal(error.to_string()),
-            other => Error::internal(other.to_string()),
-        })?;
-        let part = part.await.map_err(|_| Error::internal("the actor ended while it started"))?;
-        Ok(Running { definition, version, part, gate, meter, health, worker: Some(worker) })
     }
 
     async fn restart(&self, me: &ActorRef<ReconcilerMsg>, state: &mut State, id: &DefId) -> Result<()> {
@@ -342,9 +334,7 @@ impl Reconciler {
             return Err(Error::not_found(format!("{id} does not run")));
         }
         state.again.insert(id.clone());
-        if let Some(retry) = state.retries.get_mut(id) {
-            retry.due = Instant::now();
-        }
+        state.retries.remove(id); // an operator waits for the outcome
         state.seen = None;
         self.reconcile(me, state).await;
         match state.retries.get(id) {

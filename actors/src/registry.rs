@@ -243,46 +243,42 @@ impl Rules for Registry {
         Mount::scope_of_claim(claim).unwrap_or(claim)
     }
 
-    /// A service of a package must not hide one that is compiled in.
-    ///
-    /// Two paths can conflict in a router though their texts differ. Each path is entered once for its host; a
-    /// channel that shares it with others is entered with them.
+    /// A service of a package must not hide one that is compiled in. Two paths can conflict in a router though their texts
+    /// differ: they are entered here as they are in the routes, shard by shard and in the order of the paths.
     fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash> {
-        let mut routers: HashMap<&str, matchit::Router<()>> = HashMap::new();
-        let mut entered: HashMap<(&str, &str), &DefId> = HashMap::new();
         let mut clashes = Vec::new();
+        let mut mounted: BTreeMap<(&str, &str), Vec<(&str, &DefId)>> = BTreeMap::new();
         for (claim, id) in claims {
-            if let Some(name) = service::python::claimed(claim) {
+            if let Some(place) = Mount::place_of_claim(claim) {
+                mounted.entry(place).or_default().push((claim, id));
+            } else if let Some(name) = service::python::claimed(claim) {
                 let gives_way = EXAMPLES.iter().any(|example| example.info().name == name);
                 if !gives_way && self.services.contains_key(&*service::canonical(name)) {
                     let fault = Fault::new("", format!("a service {name:?} is compiled into the node"))
                         .hint("give the class another name");
-                    clashes.push(Clash {
-                        id: (*id).clone(),
-                        about: About::Claim((*claim).to_owned()),
-                        fault,
-                    });
+                    clashes.push(clash(claim, id, fault));
                 }
-                continue;
             }
-            let Some((host, pattern)) = Mount::pattern_of_claim(claim) else { continue };
-            if entered.contains_key(&(host, pattern)) {
-                continue;
-            }
-            let fault = match routers.entry(host).or_default().insert(pattern, ()) {
-                Ok(()) => {
-                    entered.insert((host, pattern), *id);
-                    continue;
-                }
+        }
+        let mut routers: HashMap<&str, matchit::Router<()>> = HashMap::new();
+        for ((host, pattern), channels) in &mounted {
+            let Some((claim, _)) = channels.first() else { continue };
+            let fault = match routers.entry(self.scope(claim)).or_default().insert(*pattern, ()) {
+                Ok(()) => continue,
                 Err(matchit::InsertError::Conflict { with }) => {
-                    let other = entered.get(&(host, with.as_str())).map_or(with.clone(), ToString::to_string);
+                    let other = mounted.get(&(host, with.as_str())).and_then(|channels| channels.first());
+                    let other = other.map_or(with.clone(), |(_, id)| id.to_string());
                     Fault::new("", format!("some requests would fit both this path and that of {other}"))
                         .hint("begin one of them with a literal segment of its own")
                 }
                 Err(error) => Fault::new("", error.to_string()),
             };
-            clashes.push(Clash { id: (*id).clone(), about: About::Claim((*claim).to_owned()), fault });
+            clashes.extend(channels.iter().map(|(claim, id)| clash(claim, id, fault.clone())));
         }
         clashes
     }
+}
+
+fn clash(claim: &str, id: &DefId, fault: Fault) -> Clash {
+    Clash { id: id.clone(), about: About::Claim(claim.to_owned()), fault }
 }

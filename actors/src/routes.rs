@@ -1,13 +1,14 @@
 //! Routes: from host, path, method and Accept to a channel. Changed with each change, read by every request.
 
+mod path;
 mod shard;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::{Fault, Name};
 use http::header::{ACCEPT, ALLOW, HOST};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use sdk::{Error, ErrorKind};
 
 use self::shard::{Edit, Paths};
@@ -58,12 +59,12 @@ impl Mount {
             if name.is_empty() || !name.chars().all(plain) || names.iter().any(|n| **n == *name) {
                 return Err(fault(format!("{path:?}: the parameter {name:?} is not a name, or comes twice")));
             }
-            pattern.push_str(&rest[..open]);
+            pattern.push_str(&path::canonical(&rest[..open]));
             pattern.push_str(&format!("{{{star}p{}}}", names.len()));
             names.push(name.into());
             rest = &rest[close + 1..];
         }
-        pattern.push_str(rest);
+        pattern.push_str(&path::canonical(rest));
         let mount = Self { host: host.map(str::to_lowercase), method, pattern, names: names.into(), accept };
         // A router of its own shows what is wrong with the path alone.
         match matchit::Router::new().insert(mount.pattern.clone(), ()) {
@@ -88,21 +89,22 @@ impl Mount {
         &self.names
     }
 
-    /// The part of a claim that says which others it can conflict with: the host, and what the path begins with.
-    pub(crate) fn scope_of_claim(claim: &str) -> Option<&str> {
-        let place = place_of_claim(claim)?;
-        let pattern = &place[place.find('/')?..];
-        Some(&place[..place.len() - pattern.len() + shard::key(pattern).len()])
+    /// Host and pattern of a claim.
+    pub(crate) fn place_of_claim(claim: &str) -> Option<(&str, &str)> {
+        let place = text_of_place(claim)?;
+        Some(place.split_at(place.find('/')?))
     }
 
-    /// The part of a claim that routers of several channels can conflict in: host and pattern.
-    pub(crate) fn pattern_of_claim(claim: &str) -> Option<(&str, &str)> {
-        let place = place_of_claim(claim)?;
-        Some(place.split_at(place.find('/')?))
+    /// The part of a claim that says which others it can conflict with: the host, and what the path begins with.
+    pub(crate) fn scope_of_claim(claim: &str) -> Option<&str> {
+        let place = text_of_place(claim)?;
+        let (host, pattern) = place.split_at(place.find('/')?);
+        Some(&place[..host.len() + shard::key(pattern).len()])
     }
 }
 
-fn place_of_claim(claim: &str) -> Option<&str> {
+/// Host and pattern as [`Mount::claim`] has written them.
+fn text_of_place(claim: &str) -> Option<&str> {
     let place = claim.strip_prefix("route ")?;
     let place = place.strip_prefix("any method ").or_else(|| place.split_once(' ').map(|(_, p)| p))?;
     Some(place.split_once(" accepting ").map_or(place, |(place, _)| place))
@@ -112,7 +114,7 @@ fn place_of_claim(claim: &str) -> Option<&str> {
 #[derive(Clone, Default)]
 pub struct Routes {
     any_host: Paths,
-    hosts: HashMap<String, Paths>,
+    hosts: imbl::HashMap<String, Paths>,
 }
 
 /// What is at the place that a request asks for.
@@ -151,12 +153,16 @@ impl Routes {
         }
         let mut changed = self.clone();
         for ((host, key), edit) in edits {
-            match host {
-                Some(host) => changed.hosts.entry(host.to_owned()).or_default().edit(key, edit),
-                None => changed.any_host.edit(key, edit),
+            let Some(host) = host else {
+                changed.any_host.edit(key, edit);
+                continue;
+            };
+            let mut paths = changed.hosts.remove(host).unwrap_or_default();
+            paths.edit(key, edit);
+            if paths.len() > 0 {
+                changed.hosts.insert(host.to_owned(), paths);
             }
         }
-        changed.hosts.retain(|_, paths| paths.len() > 0);
         changed
     }
 
@@ -184,9 +190,10 @@ impl Routes {
     ///
     /// # Errors
     /// Not found; method not allowed, with the header Allow; not acceptable.
-    pub fn find(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Found<'_>, Error> {
+    pub fn find(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Found<'_>, Error> {
         let of_host =
-            if self.hosts.is_empty() { None } else { host(headers).and_then(|h| self.hosts.get(&h)) };
+            if self.hosts.is_empty() { None } else { host(uri, headers).and_then(|h| self.hosts.get(&*h)) };
+        let path = &*path::canonical(uri.path());
         let found = of_host.and_then(|paths| paths.at(path)).or_else(|| self.any_host.at(path));
         let Some(found) = found else {
             return Err(Error::not_found("no channel is mounted at this path"));
@@ -218,7 +225,8 @@ fn choose<'r>(
         // OPTIONS is answered for the path as a whole, unless a channel names it.
         None => *verb != Method::OPTIONS,
     };
-    let head_as_get = *method == Method::HEAD && !shared.iter().any(|route| has(route, method));
+    let own = |verb: Method| shared.iter().any(|route| route.channel.mount().method == Some(verb.clone()));
+    let head_as_get = *method == Method::HEAD && !own(Method::HEAD) && own(Method::GET);
     let verb = if head_as_get { &Method::GET } else { method };
     let mut unacceptable = false;
     for route in shared.iter().filter(|route| has(route, verb)) {
@@ -245,7 +253,11 @@ fn decode(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn host(headers: &HeaderMap) -> Option<String> {
+/// The host that a request is for: the one of its target, as HTTP/2 and proxies write it, before the header (RFC 9112, 3.2.2).
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    if let Some(host) = uri.host() {
+        return Some(host.to_lowercase());
+    }
     let host = headers.get(HOST)?.to_str().ok()?;
     let without_port = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
     Some(without_port.map_or(host, |(host, _)| host).to_lowercase())

@@ -70,7 +70,7 @@ impl Snapshot {
     /// The next one, made of these parts. It costs what is different, and a glance at the channels if services or
     /// security definitions are.
     pub fn next(&self, revision: Revision, parts: Parts, mut faults: BTreeMap<DefId, Fault>) -> Self {
-        let changed: Vec<&DefId> = self.parts.diff(&parts).map(changed).collect();
+        let changed: Vec<&DefId> = self.parts.diff(&parts).map(id_of).collect();
         let of = |family| changed.iter().filter(move |id| id.family == family);
         let names = |family| of(family).map(|id| &id.name).collect::<BTreeSet<_>>();
         let (services, security) = (names(Family::Service), names(Family::Security));
@@ -130,7 +130,7 @@ impl Snapshot {
     }
 }
 
-fn changed<'a>(item: DiffItem<'a, 'a, DefId, Arc<Running>>) -> &'a DefId {
+fn id_of<'a>(item: DiffItem<'a, 'a, DefId, Arc<Running>>) -> &'a DefId {
     match item {
         DiffItem::Add(id, _) | DiffItem::Remove(id, _) | DiffItem::Update { new: (id, _), .. } => id,
     }

@@ -88,9 +88,10 @@ pub trait Rules: Send + Sync {
     /// bring along.
     fn implicit(&self, catalog: &Catalog) -> BTreeSet<DefId>;
 
-    /// The part of a claim that says which others it can conflict with: those with the same.
+    /// The part of a claim that says which others it can conflict with: those with the same, and no others.
     fn scope<'c>(&self, claim: &'c str) -> &'c str;
 
-    /// Checks all claims of some scopes together, for conflicts that two texts alone do not show. Keyed by what is held.
+    /// Checks claims for conflicts that two texts alone do not show: all those of some scopes, of which each is looked at by
+    /// itself. Keyed by what is held.
     fn check_claims(&self, claims: &BTreeMap<&str, &DefId>) -> Vec<Clash>;
 }

@@ -77,7 +77,7 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
     let snapshot = app.live.now();
 
     // 2. The channel, by host, path, verb and Accept.
-    let Matched { route, params } = match snapshot.routes.find(&head.method, head.uri.path(), &head.headers) {
+    let Matched { route, params } = match snapshot.routes.find(&head.method, &head.uri, &head.headers) {
         Ok(Found::Route(matched)) => matched,
         Ok(Found::Options { allow }) => return options(&snapshot.routes, &head, cid, &allow),
         Err(error) => {
@@ -310,7 +310,7 @@ fn linger(app: &App, mut body: Incoming) {
 fn options(routes: &actors::routes::Routes, head: &HttpHead, cid: Cid, allow: &str) -> Response<Bytes> {
     let asked = head.header(ACCESS_CONTROL_REQUEST_METHOD).and_then(|verb| verb.parse::<Method>().ok());
     if let Some(verb) = asked
-        && let Ok(Found::Route(matched)) = routes.find(&verb, head.uri.path(), &head.headers)
+        && let Ok(Found::Route(matched)) = routes.find(&verb, &head.uri, &head.headers)
         && let Some(mut response) = matched.route.channel.preflight(head, allow)
     {
         failure::stamp(&mut response, cid);

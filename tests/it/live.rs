@@ -7,6 +7,7 @@ use std::time::Duration;
 use actors::supervisor::ActorState;
 use actors::worker::Verb;
 use reqwest::StatusCode;
+use zeugma::definitions::Options;
 
 use crate::kit::node::{TestNode, until};
 
@@ -105,6 +106,51 @@ channels: [{{name: p, type: rest, path: /p, service: zeugma.ping}}]",
     std::fs::remove_file(mood.path().join("panics")).expect("removed");
     until("it runs again", async || state("connection/m") == Some(ActorState::Running)).await;
     assert_eq!(node.get("/p").send().await.expect("an answer").status(), StatusCode::OK);
+}
+
+/// What never started has no numbers left when it is deleted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_never_started_is_forgotten_with_its_definition() {
+    let node = TestNode::start().await;
+    let mood = tempfile::NamedTempFile::new().expect("a file");
+    let path = mood.path().display();
+    let bundle = format!(
+        "connections: [{{name: never, type: moody, refuses_if: {path}, away_if: {path}, panics_if: {path}}}]"
+    );
+    assert_eq!(node.try_apply(&bundle).await.expect("it is stored").receipt.nodes[0].faults.len(), 1);
+    assert!(node.metrics().contains("name=\"never\""));
+    let (id, note) = ("connection/never".parse().expect("an id"), config::Note::default());
+    node.app().definitions.delete(id, Options::default(), note).await.expect("deleted");
+    assert!(!node.metrics().contains("name=\"never\""), "{}", node.metrics());
+}
+
+/// What is tried again is tried aside: other changes do not wait until it has given up, which it does after 15 seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_hangs_while_it_is_tried_again_holds_up_nothing_else() {
+    let node = TestNode::start().await;
+    let mood = tempfile::TempDir::new().expect("a folder");
+    let (refuses, hangs) = (mood.path().join("refuses"), mood.path().join("hangs"));
+    std::fs::write(&refuses, "").expect("written");
+    std::fs::write(&hangs, "").expect("written");
+    let folder = mood.path().display();
+    let moody = format!(
+        "connections: [{{name: m, type: moody, refuses_if: {folder}/refuses, hangs_if: {folder}/hangs, \
+         away_if: {folder}/away, panics_if: {folder}/panics}}]"
+    );
+    let outcome = node.try_apply(&moody).await.expect("it is stored");
+    assert_eq!(outcome.receipt.nodes[0].faults.len(), 1);
+    std::fs::remove_file(&refuses).expect("removed");
+    until("it hangs", async || mood.path().join("hangs.seen").exists()).await;
+    let receipt = node.try_apply("channels: [{name: p, type: rest, path: /p, service: zeugma.ping}]").await;
+    let receipt = receipt.expect("it is stored").receipt;
+    assert!(receipt.settled, "{receipt:?}");
+    assert_eq!(node.get("/p").send().await.expect("an answer").status(), StatusCode::OK);
+    std::fs::remove_file(&hangs).expect("removed");
+    let runs = |name: &str| {
+        let all = node.app().supervisor.list();
+        all.into_iter().any(|a| a.id.to_string() == name && a.state == ActorState::Running)
+    };
+    until("it starts at last", async || runs("connection/m")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

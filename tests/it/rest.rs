@@ -92,6 +92,8 @@ async fn the_first_match_is_well_defined() {
         channel("json", "path: /m, method: GET, accept: application/json"),
         channel("host", "path: /a/b, method: GET, host: api.example.com"),
         channel("other-name", "path: '/a/{y}', method: POST"),
+        channel("get-v", "path: /v, method: GET"),
+        channel("letters", "path: '/k\u{e4}se/{x}', method: GET"),
     ];
     node.apply(&format!("channels:\n{}", bundle.concat())).await;
     let matched = async |method: Method, path: &str, header: Option<(reqwest::header::HeaderName, &str)>| {
@@ -110,6 +112,11 @@ async fn the_first_match_is_well_defined() {
         (Method::GET, "/files/c/d", None, "\"rest\""),
         (Method::PUT, "/v", None, "\"put\""),
         (Method::PATCH, "/v", None, "\"any-verb\""),
+        (Method::HEAD, "/v", None, "\"get-v\""),
+        (Method::GET, "/k\u{e4}se/1", None, "\"letters\""),
+        (Method::GET, "/k%c3%a4se/1", None, "\"letters\""),
+        (Method::GET, "/%61/b", None, "\"literal\""),
+        (Method::GET, "/a%2Fb", None, "404 Not Found"),
         (Method::GET, "/m", Some((ACCEPT, "text/*;q=0.5")), "\"csv\""),
         (Method::GET, "/m", Some((ACCEPT, "application/json")), "\"json\""),
         (Method::GET, "/m", Some((ACCEPT, "image/png")), "406 Not Acceptable"),
@@ -136,6 +143,33 @@ async fn a_conflict_of_routes_is_a_fault_and_changes_nothing() {
     let text = refused.to_string();
     assert!(text.contains("channel/one") && text.contains("channel/two"), "{text}");
     assert_eq!(node.get("/a/b").send().await.expect("an answer").status(), StatusCode::OK);
+}
+
+/// Whatever else a change holds, the same two paths conflict or do not: these do not, since one begins with a literal segment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paths_that_do_not_conflict_one_after_the_other_do_not_conflict_together() {
+    let node = TestNode::start().await;
+    let one = |name: &str, path: &str| {
+        format!("- {{name: {name}, type: rest, path: '{path}', service: zeugma.ping}}\n")
+    };
+    let (x, y) = (one("x", "/a/x{id}"), one("y", "/{name}.json"));
+    node.apply(&format!("channels:\n{x}")).await;
+    node.apply(&format!("channels:\n{y}")).await;
+    assert_eq!(node.apply(&format!("channels:\n{x}{y}")).await.unchanged, 2);
+    for path in ["/a/x1", "/b.json"] {
+        assert_eq!(node.get(path).send().await.expect("an answer").status(), StatusCode::OK, "{path}");
+    }
+    // These fit the same requests; which of them is entered first must not matter.
+    for verbs in [["GET", "POST"], ["POST", "GET"]] {
+        let one = |name: &str, path: &str, verb: &str| {
+            format!("- {{name: {name}, type: rest, method: {verb}, path: '{path}', service: zeugma.ping}}\n")
+        };
+        let (a, b) = (one("a", "/{p}/b/x{q}", verbs[0]), one("b", "/{p}/{q}.json", verbs[1]));
+        match node.try_apply(&format!("channels:\n{a}{b}")).await {
+            Ok(outcome) => assert_eq!(outcome.receipt.nodes[0].faults, [], "{verbs:?}"),
+            Err(refused) => assert!(refused.to_string().contains("would fit both"), "{refused}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

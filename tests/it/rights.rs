@@ -3,6 +3,7 @@
 mod audit;
 mod channels;
 mod lockout;
+mod off;
 mod rates;
 mod tokens;
 

@@ -42,10 +42,22 @@ async fn both_versions_are_served_and_a_renewed_certificate_is_shown() {
         settings.header_timeout = Span::millis(500);
     })
     .await;
-    node.apply("channels: [{name: p, type: rest, path: /p, service: zeugma.ping}]").await;
+    node.apply(
+        "channels:
+        - {name: p, type: rest, path: /p, service: zeugma.ping}
+        - {name: local, type: rest, path: /local, host: localhost, service: zeugma.ping}
+        - {name: other, type: rest, path: /other, host: example.com, service: zeugma.ping}",
+    )
+    .await;
     let url = format!("https://localhost:{}/p", node.data().port());
     let answer = client(&first).get(&url).send().await.expect("an answer");
     assert_eq!((answer.status().as_u16(), answer.version()), (200, Version::HTTP_2));
+    // HTTP/2 has no header for the host.
+    for (path, expected) in [("local", 200), ("other", 404)] {
+        let url = url.replace("/p", &format!("/{path}"));
+        let answer = client(&first).get(&url).send().await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), answer.version()), (expected, Version::HTTP_2), "{path}");
+    }
     let one = reqwest::Client::builder().no_proxy().tls_certs_only([first.clone()]).http1_only().build();
     let answer = one.expect("a client").get(&url).send().await.expect("an answer");
     assert_eq!((answer.status().as_u16(), answer.version()), (200, Version::HTTP_11));

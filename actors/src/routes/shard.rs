@@ -42,13 +42,13 @@ pub(super) struct Edit<'a> {
     pub(super) new: Vec<&'a Arc<Route>>,
 }
 
-/// The key of a pattern's shard: all of it, if it is literal, or else up to the last slash before its first parameter.
+/// The key of a pattern's shard: all of it, if it is literal, or else up to the last slash before its first brace.
 /// Patterns with different keys never conflict, and where a path fits several, the longest key wins: that is what a router
 /// of all of them does as well, since it prefers literal text.
 pub(super) fn key(pattern: &str) -> &str {
-    match pattern.find('{') {
+    match pattern.find(['{', '}']) {
         None => pattern,
-        Some(parameter) => pattern[..parameter].rfind('/').map_or("", |slash| &pattern[..=slash]),
+        Some(brace) => pattern[..brace].rfind('/').map_or("", |slash| &pattern[..=slash]),
     }
 }
 

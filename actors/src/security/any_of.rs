@@ -78,8 +78,8 @@ impl Kind for AnyOf {
     async fn start(params: Params, start: Start) -> Result<Part> {
         let mut members = Vec::new();
         let mut certificates = false;
-        for name in &params.members {
-            let id = security(name);
+        // Who is switched off lets nobody in; the others do.
+        for id in params.members.iter().map(security).filter(|id| !start.is_off(id)) {
             match &start.part(&id)?.part {
                 Part::Security(Guard { incoming: Some(member), certificates: asks, .. }) => {
                     members.push(member.clone());

@@ -21,6 +21,10 @@ pub static ALL: &[&dyn AnyKind] = &[&Moody, &MoodyJob];
 pub struct Params {
     /// While this file is there, starting fails.
     refuses_if: String,
+    /// While this file is there, starting takes as long as it may, and a file beside it, `.seen`, tells of it; left out:
+    /// never.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    hangs_if: String,
     /// While this file is there, the other side is away.
     away_if: String,
     /// While this file is there, a probe panics.
@@ -36,12 +40,21 @@ impl Kind for Moody {
     type Params = Params;
 
     fn example() -> Params {
-        Params { refuses_if: "/a".into(), away_if: "/b".into(), panics_if: "/c".into() }
+        Params {
+            refuses_if: "/a".into(),
+            hangs_if: "/h".into(),
+            away_if: "/b".into(),
+            panics_if: "/c".into(),
+        }
     }
 
     async fn start(params: Params, _: Start) -> Result<Part> {
         if exists(&params.refuses_if) {
             return Err(Error::internal("it is in the mood not to start"));
+        }
+        while exists(&params.hangs_if) {
+            std::fs::write(format!("{}.seen", params.hangs_if), "")?;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(Part::Connection(Arc::new(params)))
     }

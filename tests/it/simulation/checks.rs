@@ -169,9 +169,13 @@ fn mixed(world: &World, now: &Snapshot) -> Vec<String> {
     found
 }
 
-/// What served, is still wanted, and does not serve any more.
+/// What served, is still wanted, and does not serve any more, though what it was built from does.
 fn let_go(world: &World, before: &Snapshot, now: &Snapshot) -> Vec<String> {
     let Some(versions) = world.versions(now.revision) else { return Vec::new() };
-    let gone = before.parts.keys().filter(|id| versions.contains_key(*id) && !now.parts.contains_key(*id));
-    gone.map(|id| format!("{id} was running before and is wanted, but does not run")).collect()
+    let gone =
+        before.parts.iter().filter(|(id, _)| versions.contains_key(*id) && !now.parts.contains_key(*id));
+    let whole = |part: &actors::Running| part.definition.needs.iter().all(|id| now.parts.contains_key(id));
+    gone.filter(|(_, part)| whole(part))
+        .map(|(id, _)| format!("{id} was running before and is wanted, but does not run"))
+        .collect()
 }
