@@ -1,8 +1,6 @@
 //! The composition root: what a node is made of, and the order in which it starts and stops.
 
-use std::io::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +11,7 @@ use actors::scheduler::{self, Scheduler};
 use actors::supervisor::Supervisor;
 use actors::{AnyKind, Live, Reconciler, Registry};
 use cluster::Board;
+use config::secret::whole;
 use config::settings::{Environment, StoreUrl};
 use config::store::embedded::Embedded;
 use config::store::redis::Redis;
@@ -147,7 +146,7 @@ impl Node {
             keyring,
             board,
         };
-        let managed = management.begin(&definitions);
+        let managed = management.begin(&definitions, settings.node.clone(), tasks.clone());
         let reconciler = Reconciler {
             node: settings.node.clone(),
             store: store.clone(),
@@ -316,10 +315,11 @@ fn python(settings: &Settings) -> Arc<Runtime> {
 /// The file of the data folder that says where the admin listener is.
 pub(crate) const ADMIN_URL_FILE: &str = "admin.url";
 
-/// Reads the admin token; makes one, readable by its owner only, if there is none.
+/// Reads the admin token; makes one, readable by its owner only, if there is none. One that is empty would let nobody in.
 fn admin_token(folder: &Path) -> std::io::Result<Secret> {
     let path = folder.join("admin.token");
     match std::fs::read_to_string(&path) {
+        Ok(text) if text.trim().is_empty() => std::fs::remove_file(&path)?,
         Ok(text) => return Ok(Secret::new(text.trim())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(e),
@@ -327,9 +327,7 @@ fn admin_token(folder: &Path) -> std::io::Result<Secret> {
     let mut bytes = [0; 32];
     aws_lc_rs::rand::fill(&mut bytes).map_err(std::io::Error::other)?;
     let token: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    file.write_all(format!("{token}\n").as_bytes())?;
-    file.sync_all()?;
+    whole::make(&path, &token)?;
     Ok(Secret::new(token))
 }
 

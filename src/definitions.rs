@@ -1,6 +1,7 @@
 //! The use case of changing what is wanted: check everything, commit once, wait for the receipt.
 
 mod audit;
+mod deed;
 mod diff;
 mod error;
 mod inspect;
@@ -29,9 +30,10 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 pub use self::audit::{Asked, Audited, Search};
+pub(crate) use self::deed::{Doing, note};
 pub use self::diff::{Changed, Field, What};
 pub use self::error::Refused;
-use self::prepare::{Found, Prepared, Wish};
+use self::prepare::{Prepared, Wish};
 
 /// How often a change is checked and tried anew because somebody else was faster.
 const ATTEMPTS: usize = 30;
@@ -90,6 +92,9 @@ pub struct Outcome {
     pub changes: Vec<Changed>,
     /// How many definitions were given that are there already, just so. They are not touched.
     pub unchanged: usize,
+    /// What a rollback of everything leaves as it is, though it was another then: what gives rights over nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<DefId>,
     /// Which nodes serve that revision.
     pub receipt: Receipt,
 }
@@ -123,6 +128,9 @@ pub struct Event {
     /// The admin token that they showed, if it was changed that way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Principal>,
+    /// The address that they came from, if it was changed through a channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// Why, if they said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -166,7 +174,13 @@ impl Definitions {
                 delete.extend(current.definitions.keys().cloned());
                 delete.retain(|id| !kept.contains(id));
             }
-            Ok(Wish { drafts: drafts.clone(), delete, faults: faults.clone(), found: found.clone() })
+            Ok(Wish {
+                drafts: drafts.clone(),
+                delete,
+                faults: faults.clone(),
+                found: found.clone(),
+                left: Vec::new(),
+            })
         };
         self.change(&options, note, wish).await
     }
@@ -183,7 +197,9 @@ impl Definitions {
         self.change(&options, note, wish).await
     }
 
-    /// Makes what is wanted the same as it was at `revision`: one more revision, checked like any other.
+    /// Makes what is wanted the same as it was at `revision`: one more revision, checked like any other. What only an
+    /// admin may write stays as it is: who goes back for the sake of a channel does not mean to revive a token that was
+    /// revoked since.
     ///
     /// # Errors
     /// If the history does not reach back that far; what does not fit this version of the program any more; a
@@ -226,16 +242,25 @@ impl Definitions {
         let place = Place { source: Some(format!("revision {revision}")), position: None };
         let wish = |current: &Catalog| {
             let same = |d: &Definition| current.get(&d.id).is_some_and(|now| now.same_as(d));
-            let (mut drafts, mut found) = (Vec::new(), Found::new());
+            let guarded = |id: &DefId| {
+                let both = [then.get(id), current.get(id)];
+                all && both.into_iter().flatten().any(|d| self.registry.guarded(&d.kind))
+            };
+            let gone = current.definitions.keys().filter(|id| all && then.get(id).is_none());
+            let (left, delete): (Vec<_>, _) = gone.cloned().partition(guarded);
+            let mut wish = Wish { delete: delete.into_iter().collect(), left, ..Wish::default() };
             for definition in then.definitions.values().filter(|d| !same(d)) {
+                if guarded(&definition.id) {
+                    wish.left.push(definition.id.clone());
+                    continue;
+                }
                 let params = self.keyring.open(&definition.params)?;
                 let (id, kind, enabled) =
                     (definition.id.clone(), definition.kind.clone(), definition.enabled);
-                found.insert(id.clone(), Some(inspect::held(definition)));
-                drafts.push(Draft { id, kind, enabled, params, place: place.clone() });
+                wish.found.insert(id.clone(), Some(inspect::held(definition)));
+                wish.drafts.push(Draft { id, kind, enabled, params, place: place.clone() });
             }
-            let gone = current.definitions.keys().filter(|id| all && then.get(id).is_none());
-            Ok(Wish { drafts, delete: gone.cloned().collect(), faults: Vec::new(), found })
+            Ok(wish)
         };
         self.change(&options, note, wish).await
     }
@@ -281,8 +306,9 @@ impl Definitions {
             {
                 return Err(CommitError::Conflict { expected, current: current.revision }.into());
             }
-            let Prepared { change, changes, unchanged } =
-                self.prepare(current.clone(), wish(&current)?).await?;
+            let mut wish = wish(&current)?;
+            let left = std::mem::take(&mut wish.left);
+            let Prepared { change, changes, unchanged } = self.prepare(current.clone(), wish).await?;
             self.allowed(options.role, &current, &change)?;
             let begun = Instant::now();
             let mut revision = current.revision;
@@ -301,7 +327,7 @@ impl Definitions {
             }
             let wait = if options.dry_run { Duration::ZERO } else { options.wait };
             let receipt = self.board.settled(revision, begun, wait).await;
-            return Ok(Outcome { revision, dry_run: options.dry_run, changes, unchanged, receipt });
+            return Ok(Outcome { revision, dry_run: options.dry_run, changes, unchanged, left, receipt });
         }
     }
 

@@ -1,8 +1,10 @@
 //! The management services: what is wanted, changed by services instead of by people. `zeugma.<family>.<verb>` for
 //! security, channels, connections and packages; whoever may call them is up to the channel that they are mounted on.
 
+mod deeds;
 mod job_form;
 mod jobs;
+mod tokens;
 mod upload;
 
 use std::sync::{Arc, OnceLock, Weak};
@@ -13,7 +15,8 @@ use async_trait::async_trait;
 use config::{Clear, CommitError, DefId, Draft, Family, Fault, KindTag, Name, Note, Place, Revision, Role};
 use schemars::{JsonSchema, Schema, schema_for};
 use sdk::input::Decoder;
-use sdk::{Context, Error, Request, Response, Result, Service, ServiceInfo};
+use sdk::task::Tasks;
+use sdk::{Context, Error, Origin, Request, Response, Result, Service, ServiceInfo};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -35,6 +38,7 @@ const MARGIN: Duration = Duration::from_millis(200);
 pub struct Management {
     definitions: Arc<OnceLock<Weak<Definitions>>>,
     jobs: Arc<OnceLock<Weak<Jobs>>>,
+    place: Arc<OnceLock<deeds::Place>>,
 }
 
 impl Management {
@@ -52,14 +56,16 @@ impl Management {
             verbs.map(|verb| Arc::new(Managing { of: self.clone(), family, verb }) as Arc<dyn Service>)
         });
         let upload = Arc::new(upload::UploadPackage(self.clone())) as Arc<dyn Service>;
-        Registry::new(kinds, services)?.with(managing.chain([upload]).chain(jobs::all(self)))
+        let token = Arc::new(tokens::CreateToken(self.clone())) as Arc<dyn Service>;
+        Registry::new(kinds, services)?.with(managing.chain([upload, token]).chain(jobs::all(self)))
     }
 
-    /// From now on the services work, as long as somebody holds what this returns.
-    pub fn begin(&self, definitions: &Definitions) -> Arc<Definitions> {
+    /// From now on the services of this node work, as long as somebody holds what this returns.
+    pub fn begin(&self, definitions: &Definitions, node: Name, tasks: Tasks) -> Arc<Definitions> {
         let definitions = Arc::new(definitions.clone());
         // A node begins once; if it did twice, the first would go on.
         drop(self.definitions.set(Arc::downgrade(&definitions)));
+        drop(self.place.set(deeds::Place { node, tasks }));
         definitions
     }
 
@@ -273,7 +279,23 @@ fn options(ctx: &Context, expect: Option<Revision>) -> Options {
 }
 
 fn note(ctx: &Context) -> Note {
-    let who = ctx.caller().map_or("somebody", |caller| caller.name());
-    let author = format!("{who}, through channel {}", ctx.channel().name);
-    Note { author, reason: Some(format!("{} (cid {})", ctx.service(), ctx.cid())), ..Note::default() }
+    let reason = Some(format!("{} (cid {})", ctx.service(), ctx.cid()));
+    Note { author: author(ctx), by: None, address: address(ctx), reason }
+}
+
+/// Who calls, and who has vouched for them.
+fn author(ctx: &Context) -> String {
+    let who = ctx.caller().map_or_else(
+        || "somebody".to_owned(),
+        |caller| format!("{} (security/{})", caller.name(), caller.security()),
+    );
+    format!("{who}, through channel {}", ctx.channel().name)
+}
+
+/// From where, if it is from outside.
+fn address(ctx: &Context) -> Option<String> {
+    match ctx.origin() {
+        Origin::Outside(from) => from.map(|address| address.to_string()),
+        Origin::Within => None,
+    }
 }

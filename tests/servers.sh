@@ -9,7 +9,7 @@
 # that they need are installed as usual. The folder is $ZEUGMA_TEST_SERVERS, or target/servers.
 set -eu
 
-ALL="python pyodide curl vsftpd proftpd pyftpdlib nginx redis faketime valkey promtool openapi tokens zatoclient openbao slapd"
+ALL="compilers python pyodide curl vsftpd proftpd pyftpdlib nginx redis faketime valkey promtool openapi tokens zatoclient openbao slapd"
 # Only installed when asked for.
 MORE="frameworks"
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -72,6 +72,13 @@ pip_install() {
         rm -rf "${SERVERS:?}/$name"
         return 1
     }
+}
+
+# Rust links with a C compiler, and what fuzzes is written in C++.
+compilers() {
+    command -v cc >/dev/null && command -v c++ >/dev/null && return
+    apt_update
+    as_root apt-get install -y -qq --no-install-recommends gcc g++ libc6-dev >/dev/null
 }
 
 # The Python that services run in is one of the system's; any from 3.9 on will do.

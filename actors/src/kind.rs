@@ -164,6 +164,8 @@ pub trait AnyKind: Send + Sync + 'static {
     fn shape(&self) -> &'static Shape;
     /// Checks parameters and says what they refer to.
     fn check(&self, params: &Clear) -> Checked;
+    /// What is wrong with parameters in which the values of all references are.
+    fn faults(&self, params: &Clear) -> Vec<Fault>;
     /// What parameters that are right bring along. See [`Kind::inspect`].
     ///
     /// # Errors
@@ -230,6 +232,14 @@ impl<K: Kind> AnyKind for K {
         }));
         checked.faults.extend(references.faults);
         checked
+    }
+
+    fn faults(&self, params: &Clear) -> Vec<Fault> {
+        let Shape { schema, example, .. } = shape::of::<K>();
+        match check::read::<K::Params>(params, schema, example) {
+            Ok(read) => K::check(&read),
+            Err(broken) => broken.faults,
+        }
     }
 
     async fn inspect(

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use config::{Clear, References, Secret};
+use config::definition::SEALED_TEXT;
+use config::{Clear, Fault, Faults, References, Secret};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use sdk::{Error, Result};
@@ -51,10 +52,10 @@ struct One {
     fetched: Fetched,
 }
 
-/// The parameters with the values of all references in them.
+/// The parameters with the values of all references in them, checked as if they had been written there.
 ///
 /// # Errors
-/// If one of them cannot be read now.
+/// If one of them cannot be read now, or what is read is wrong for this kind; no value is shown.
 pub(crate) async fn resolve(
     kind: &dyn AnyKind,
     params: Clear,
@@ -85,7 +86,29 @@ pub(crate) async fn resolve(
     }
     let value = |number: usize| all.get(number).map_or("", |one| one.fetched.value.reveal()).to_owned();
     let params = references.replaced(&params, value);
+    let faults = faults(kind, &params, &references, &all);
+    if !faults.is_empty() {
+        return Err(Error::unavailable(format!("what its secrets refer to is wrong: {}", Faults(faults))));
+    }
     Ok((params, Some(Watched(all))))
+}
+
+/// What the kind says to the values, which nobody but Vault has checked.
+fn faults(kind: &dyn AnyKind, params: &Clear, references: &References, all: &[One]) -> Vec<Fault> {
+    let read =
+        || references.found.iter().zip(all).map(|((place, _), one)| (place, one.fetched.value.reveal()));
+    // A check takes this word for a secret that it is not shown.
+    let words = read().filter(|(_, value)| *value == SEALED_TEXT);
+    let words = words.map(|(place, _)| Fault::new(place.0.join("."), "the word for a secret is no secret"));
+    let shows = |fault: &Fault| {
+        let text = fault.to_string();
+        read().any(|(_, value)| !value.is_empty() && text.contains(value))
+    };
+    let checked = kind.faults(params).into_iter().map(|fault| match shows(&fault) {
+        true => Fault::new(fault.at, "it is wrong; how is not said, since that would show it"),
+        false => fault,
+    });
+    words.chain(checked).collect()
 }
 
 fn mentions(value: &Value) -> bool {

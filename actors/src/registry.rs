@@ -44,7 +44,6 @@ pub static SERVICES: &[&dyn Service] = &[
     &service::ping::ping,
     &service::jwt::log_in,
     &service::jwt::log_out,
-    &service::jwt::create_token,
     &service::echo::echo,
     &service::input_logger::input_logger,
     &service::raw_request_logger::raw_request_logger,

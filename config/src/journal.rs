@@ -53,9 +53,10 @@ pub struct Deed {
     pub at: DateTime<Utc>,
     /// On which node.
     pub node: Name,
-    /// The operation, as the description of the admin API names it; empty if there is none at that path.
+    /// The operation, as the description of the admin API names it, empty if there is none at that path; or the service
+    /// of the engine that a channel called.
     pub what: String,
-    /// Verb and path of the request.
+    /// Verb and path of the request; of a call, what it was about.
     pub request: String,
     /// What was answered.
     pub status: u16,

@@ -3,10 +3,9 @@
 pub mod reference;
 #[cfg(test)]
 mod tests;
+pub mod whole;
 
 use std::fmt;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use fernet::Fernet;
@@ -166,14 +165,7 @@ impl Keyring {
             Ok(text) => Self::parse(&Zeroizing::new(text), &path.display().to_string()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let key = Zeroizing::new(Fernet::generate_key());
-                let mut file = std::fs::OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path)
-                    .map_err(file_error)?;
-                file.write_all(format!("{}\n", *key).as_bytes()).map_err(file_error)?;
-                file.sync_all().map_err(file_error)?;
+                whole::make(path, &key).map_err(file_error)?;
                 Self::parse(&key, &path.display().to_string())
             }
             Err(e) => Err(file_error(e)),

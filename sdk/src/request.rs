@@ -69,7 +69,8 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// What a service is called with.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// The body, byte for byte as it came over the wire, whatever the data format.
+    /// The body, byte for byte as it came over the wire. What came compressed through a channel with JSON is unpacked, and
+    /// the headers say neither Content-Encoding nor Content-Length then.
     pub raw: Bytes,
     /// The HTTP side, if the channel is of that kind.
     pub http: Option<Arc<HttpHead>>,

@@ -90,6 +90,13 @@ impl Ask {
     }
 }
 
+/// The URL for people: whoever reads an error is not to learn a password.
+fn without_login(mut url: Url) -> Url {
+    // It fails for URLs without a host only, which have no login either.
+    let _ = (url.set_username(""), url.set_password(None));
+    url
+}
+
 impl Remote {
     /// Asks, and reads the answer.
     pub(super) async fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, Stop> {
@@ -104,13 +111,15 @@ impl Remote {
     pub(super) async fn send(&self, ask: Ask) -> Result<Response, Stop> {
         let base = match (&self.url, env_var(ADMIN_URL_VARIABLE)) {
             (Some(url), _) => url.clone(),
-            (None, Some(text)) => text
-                .parse()
-                .map_err(|error| Stop::new(Exit::Usage, format!("{ADMIN_URL_VARIABLE}={text}: {error}")))?,
+            // It is not shown, and below without its login: a proxy in front of the node may want one.
+            (None, Some(text)) => text.parse().map_err(|error| {
+                Stop::new(Exit::Usage, format!("{ADMIN_URL_VARIABLE} is not the URL of a node: {error}"))
+            })?,
             (None, None) => self.noted_url()?,
         };
+        let url = format!("{}{}", base.as_str().trim_end_matches('/'), ask.path);
+        let base = without_login(base);
         let base = base.as_str().trim_end_matches('/');
-        let url = format!("{base}{}", ask.path);
         let token = self.token()?;
         let mut client = reqwest::Client::builder()
             .no_proxy()

@@ -63,7 +63,9 @@ impl Changing {
     /// Says what came of a change.
     pub(super) fn tell(&self, outcome: &Outcome, output: &Output) -> Result<Exit, Stop> {
         match output.output {
-            Form::Table => print(&format!("{}{}", difference(outcome), self.summary(outcome)))?,
+            Form::Table => {
+                print(&format!("{}{}{}", difference(outcome), left(outcome), self.summary(outcome)))?
+            }
             _ => output.value(outcome)?,
         };
         Ok(self.exit(outcome))
@@ -132,6 +134,12 @@ fn reached(outcome: &Outcome) -> (usize, usize, f64) {
 /// What is different, a line for each definition and each parameter.
 fn difference(outcome: &Outcome) -> String {
     outcome.changes.iter().map(one).collect()
+}
+
+/// What a rollback has not touched.
+fn left(outcome: &Outcome) -> String {
+    let line = |id: &DefId| format!("  {id} stays as it is: only `--only {id}` takes it back\n");
+    outcome.left.iter().map(line).collect()
 }
 
 /// What is different about one definition.

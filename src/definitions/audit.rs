@@ -20,7 +20,8 @@ const CHANGE: &str = "change";
 pub struct Audited {
     /// When, by the clock of the store.
     pub at: DateTime<Utc>,
-    /// What: `change` of definitions, or the operation as the description of the admin API names it.
+    /// What: `change` of definitions, the operation as the description of the admin API names it, or the service of
+    /// the engine that a channel called.
     pub what: String,
     /// Who, by their own words; left out if they said nothing, or it proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,10 +48,10 @@ pub struct Audited {
     pub changes: Vec<Changed>,
 }
 
-/// A request of the admin API.
+/// A request of the admin API, or a call of one of the engine's own services.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Asked {
-    /// Verb and path.
+    /// Verb and path; of a call, what it was about.
     pub line: String,
     /// What was answered.
     pub status: u16,
@@ -75,8 +76,8 @@ pub struct Search {
 
 impl Audited {
     fn of_event(event: Event) -> Self {
-        let Event { revision, at, author, by, reason, changes } = event;
-        let address = by.as_ref().and_then(|by| by.address.clone());
+        let Event { revision, at, author, by, address, reason, changes } = event;
+        let address = by.as_ref().and_then(|by| by.address.clone()).or(address);
         Self {
             at,
             what: CHANGE.into(),

@@ -23,6 +23,8 @@ pub(super) struct Wish {
     pub(super) faults: Vec<Fault>,
     /// What a look into some of the drafts has shown that they hold alone.
     pub(super) found: Found,
+    /// What stays as it is, though the change would be about it too.
+    pub(super) left: Vec<DefId>,
 }
 
 /// See [`Wish::found`]. None for a draft whose services could not be found out: nobody who refers to one can be blamed.

@@ -108,6 +108,7 @@ impl Definitions {
             at: entry.at,
             author: entry.note.author,
             by: entry.note.by,
+            address: entry.note.address,
             reason: entry.note.reason,
             changes: entry
                 .ops

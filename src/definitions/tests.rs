@@ -1,6 +1,7 @@
 //! Tests of changing what is wanted.
 
 mod packages;
+mod rollback;
 
 use actors::{Kind, Part, kind::Start};
 use async_trait::async_trait;
@@ -341,29 +342,6 @@ async fn what_others_need_is_not_deleted() {
         them.delete(id("service/zeugma.ping"), at_once(), note()).await,
         Err(Refused::NotFound { compiled_in: true, .. })
     ));
-}
-
-#[tokio::test]
-async fn a_rollback_is_one_more_revision_that_makes_everything_as_it_was() {
-    let them = definitions();
-    them.good(TWO).await;
-    them.good(&TWO.replace("hush-hush", "another-one").replace("/a", "/b")).await;
-    them.good("connections: [{name: new, type: line, host: h}]").await;
-    let outcome = them.rollback(Revision(1), at_once(), note()).await.expect("rolls back");
-    assert_eq!(outcome.revision, Revision(4));
-    assert_eq!(
-        what(&outcome),
-        [
-            "Changed connection/ftp: password",
-            "Deleted connection/new: type host",
-            "Changed channel/front: path"
-        ]
-    );
-    let revealed = them.export(Some(Family::Connection), true).await.expect("exports");
-    assert_eq!((revealed.len(), &revealed[0].1["password"]), (1, &HUSH.into()));
-    let history = them.history(Some(Revision(4)), 2).await.expect("history");
-    assert_eq!(history.iter().map(|e| e.revision.0).collect::<Vec<_>>(), [3, 2]);
-    assert!(them.rollback(Revision(9), at_once(), note()).await.is_err());
 }
 
 #[tokio::test]

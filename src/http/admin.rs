@@ -40,7 +40,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use self::answer::Failure;
-use self::audit::{Doing, Refusals};
+use self::audit::Refusals;
 use self::call::Call;
 use self::endpoint::{Endpoint, Found};
 use crate::app::App;
@@ -172,7 +172,7 @@ impl Api {
         let doing = match call.is_deed()? {
             true => {
                 let path = percent_decode_str(&path).decode_utf8_lossy(); // as people write names
-                Some(Doing::begin(&call, format!("{method} {path}"))?)
+                Some(audit::begin(&call, format!("{method} {path}"))?)
             }
             false => None,
         };

@@ -118,12 +118,22 @@ impl Service for OfJobs {
                 jobs.definitions.delete(id, options(ctx, None), note(ctx)).await?;
                 Response::json(&json!({}))
             }
-            Verb::Execute => execute(ctx, &jobs, &which(&jobs, &fields).await?).await,
+            Verb::Execute => {
+                let job = which(&jobs, &fields).await?;
+                let about = format!("job/{}", job.name);
+                self.of.noted(ctx, about, execute(ctx, &jobs, &job)).await
+            }
             Verb::SetActiveStatus => {
                 let job = which(&jobs, &fields).await?;
                 let wanted = job_form::truth(&fields, "is_active")?;
                 let on = wanted.ok_or_else(|| Error::invalid("is_active is required"))?;
-                jobs.switch(&job.name, on, options(ctx, None), note(ctx)).await?;
+                let work = jobs.switch(&job.name, on, options(ctx, None), note(ctx));
+                if on && job.enabled && !job.active {
+                    // It begins another turn, and its definition stays the same.
+                    self.of.noted(ctx, format!("job/{}", job.name), work).await?;
+                } else {
+                    work.await?;
+                }
                 Response::json(&json!({}))
             }
             Verb::GetList => {

@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::kit::process::is_root;
-use crate::kit::program::{PROGRAM, Program, Said, in_folder};
+use crate::kit::program::{PROGRAM, Program, Said, in_folder, said};
 
 /// A bundle with a channel of this name, and a connection that takes so many bytes of disk.
 fn bundle(name: &str, bytes: usize) -> serde_json::Value {
@@ -82,6 +82,24 @@ fn a_file_that_may_not_grow_is_told_and_the_node_serves_on() {
     assert_eq!(apply(&node, "large", 500_000).code, 0);
     pings(&node, "large");
     pings(&node, "small");
+    assert_eq!(node.stop(), 0);
+}
+
+#[test]
+fn a_first_start_that_is_cut_off_locks_nobody_out() {
+    let folder = TempDir::new().expect("a folder");
+    let data = folder.path().join("zeugma-data");
+    // No byte can be written: the first file that a start makes is that of the sealing key.
+    let mut cut_off = in_folder("sh", folder.path());
+    cut_off.args(["-c", "ulimit -f 0; trap '' XFSZ; exec \"$0\" \"$@\"", PROGRAM, "start"]);
+    cut_off.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let cut_off = said(cut_off.output().expect("the program runs"));
+    assert!(cut_off.code == 1 && cut_off.err.contains("secret.key"), "{cut_off:?}");
+    // What an older version left of such a start.
+    std::fs::write(data.join("admin.token"), "").expect("a file");
+    let node = Program::start_in(folder, &[]);
+    assert_eq!(apply(&node, "c", 10).code, 0);
+    pings(&node, "c");
     assert_eq!(node.stop(), 0);
 }
 

@@ -1,5 +1,6 @@
 //! What the tests stand on: nodes in this process, real servers as processes, certificates, services and kinds.
 
+pub mod black_hole;
 pub mod certs;
 pub mod cluster;
 pub mod curl;

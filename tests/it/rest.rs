@@ -202,6 +202,7 @@ async fn answers_are_compressed_for_those_who_accept_it() {
         "channels:
         - {name: l, type: rest, path: /l, service: large}
         - {name: off, type: rest, path: /off, service: large, compression: false}
+        - {name: h, type: rest, path: /h, service: header-names, data_format: json}
         - {name: e, type: rest, path: /e, service: zeugma.helpers.echo, data_format: json, body_limit: 100kB}",
     )
     .await;
@@ -230,13 +231,18 @@ async fn answers_are_compressed_for_those_who_accept_it() {
         std::io::Write::write_all(&mut gzip, text.as_bytes()).expect("written");
         gzip.finish().expect("gzip")
     };
-    let send = async |body: Vec<u8>, encoding: &str| {
+    let to = async |path: &str, body: Vec<u8>, encoding: &str| {
         let request =
-            node.post("/e").header(CONTENT_TYPE, "application/json").header(CONTENT_ENCODING, encoding);
+            node.post(path).header(CONTENT_TYPE, "application/json").header(CONTENT_ENCODING, encoding);
         request.body(body).send().await.expect("an answer")
     };
+    let send = async |body, encoding: &str| to("/e", body, encoding).await;
     let answer = send(gzipped(r#"{"a": 1}"#), "gzip").await;
     assert_eq!(answer.text().await.expect("text"), r#"{"a": 1}"#);
+    // What the headers say is true of what the service gets.
+    let answer = to("/h", gzipped("{}"), "gzip").await.text().await.expect("text");
+    assert!(answer.contains("content-type") && !answer.contains("content-encoding"), "{answer}");
+    assert!(!answer.contains("content-length"), "{answer}");
     let bomb = format!("[{}1]", "1,".repeat(1_000_000));
     assert_eq!(send(gzipped(&bomb), "gzip").await.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(send(b"nonsense".to_vec(), "gzip").await.status(), StatusCode::BAD_REQUEST);

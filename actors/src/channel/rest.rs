@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use config::{Claim, DefId, Family, Fault, Name, Need, Size, Want};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use sdk::precedence::Precedence;
 use sdk::{ChannelInfo, Cid, Error, ErrorKind, HttpHead, Request, Result};
@@ -157,11 +157,17 @@ impl HttpChannel for RestChannel {
         Err(Error::new(ErrorKind::UnsupportedMedia, format!("send the body with Content-Type: {wanted}")))
     }
 
-    fn decode(&self, head: Arc<HttpHead>, body: Bytes, read_on: bool) -> Result<Request> {
+    fn decode(&self, mut head: Arc<HttpHead>, body: Bytes, read_on: bool) -> Result<Request> {
         let raw = match self.params.data_format {
             DataFormat::Raw => body,
             DataFormat::Json => {
                 let json = decompressed(&head, &body, self.limits.body)?;
+                if head.headers.contains_key(CONTENT_ENCODING) {
+                    // They are true of what came, not of what the service gets.
+                    let head = Arc::make_mut(&mut head);
+                    head.headers.remove(CONTENT_ENCODING);
+                    head.headers.remove(CONTENT_LENGTH);
+                }
                 if !json.is_empty() && !read_on {
                     serde_json::from_slice::<IgnoredAny>(&json).map_err(|e| sdk::request::malformed(&e))?;
                 }

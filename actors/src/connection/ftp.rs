@@ -214,7 +214,8 @@ fn check(params: &Params) -> Vec<Fault> {
     let mut faults = Vec::new();
     let host = params.host.trim();
     if host.is_empty() || host.contains(['/', '@', ' ']) || host != params.host {
-        let fault = Fault::new("host", format!("{:?} is no host", params.host));
+        // It is not shown: a whole URL has a password in it.
+        let fault = Fault::new("host", "this is no host");
         faults.push(fault.hint("only the name or address: no ftp://, no user, no path"));
     }
     if params.port == Some(0) {

@@ -51,7 +51,8 @@ pub struct Params {
     /// repeats. A caller with less time has less. Default: 10s.
     #[serde(default = "default_timeout")]
     timeout: Span,
-    /// How long the server may take to accept a connection, TLS included. Default: 3s.
+    /// How long the server may take to accept a connection, TLS included; at most three quarters of `timeout`.
+    /// Default: 3s.
     #[serde(default = "default_connect_timeout")]
     connect_timeout: Span,
     /// How many requests may be under way at the same time, on each node; as many idle connections are kept for the

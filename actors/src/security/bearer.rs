@@ -123,6 +123,9 @@ fn check_url(at: &str, text: &str) -> Option<Fault> {
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
     };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some(Fault::new(at, "the URL holds credentials, which would be seen by everyone"));
+    }
     if url.scheme() == "https" || (url.scheme() == "http" && local) {
         return None;
     }

@@ -1,11 +1,13 @@
-//! `zeugma.jwt.*`: logging in for a token, logging out, and tokens on behalf of others; and where the first two are
-//! mounted.
+//! `zeugma.jwt.*`: logging in for a token, logging out, and where both are mounted; and what tokens on behalf of others are
+//! made of.
+
+use std::sync::Arc;
 
 use config::{Secret, Span};
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use schemars::JsonSchema;
-use sdk::{Context, Error, Origin, Request, Response, Result};
+use sdk::{Context, Error, Issuer, Origin, Request, Response, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -115,29 +117,34 @@ pub struct Wanted {
     #[serde(default)]
     security: Option<String>,
     /// The user name that services see.
-    username: String,
+    pub username: String,
     /// How long it is valid after each use; left out: as the definition says.
     #[serde(default)]
     ttl: Option<Span>,
 }
 
-/// Makes a token on behalf of somebody else, without their password. Only through the admin API, or for callers with
-/// the role create-tokens.
-#[sdk::service(name = "zeugma.jwt.create-token", namespace = "zeugma.jwt")]
-pub async fn create_token(ctx: &Context, input: Wanted) -> Result<Token> {
-    let channel = ctx.channel();
-    let admin = &*channel.name == "admin" && channel.r#type == "invoke";
-    if !admin && !ctx.caller().is_some_and(|caller| caller.has(CREATE_TOKENS)) {
-        return Err(Error::forbidden(format!("only callers with the role {CREATE_TOKENS} may do this")));
+impl Wanted {
+    /// Who makes it.
+    ///
+    /// # Errors
+    /// If there is no such definition, or it is not clear which one is meant.
+    pub fn issuer(&self, ctx: &Context) -> Result<Arc<dyn Issuer>> {
+        let mut issuers = ctx.issuers();
+        if let Some(name) = &self.security {
+            issuers.retain(|issuer| issuer.name() == name);
+        }
+        match issuers.len() {
+            0 => Err(Error::not_found("there is no such security definition of type jwt")),
+            1 => Ok(issuers.remove(0)),
+            _ => Err(Error::invalid("there are several security definitions of type jwt: say which one")),
+        }
     }
-    let mut issuers = ctx.issuers();
-    if let Some(name) = &input.security {
-        issuers.retain(|issuer| issuer.name() == name);
+
+    /// Has it made.
+    ///
+    /// # Errors
+    /// As [`Issuer::create`].
+    pub async fn token(&self, issuer: &dyn Issuer) -> Result<Token> {
+        Ok(Token { token: issuer.create(&self.username, self.ttl.map(Span::get)).await? })
     }
-    let token = match issuers.as_slice() {
-        [only] => only.create(&input.username, input.ttl.map(Span::get)).await?,
-        [] => return Err(Error::not_found("there is no such security definition of type jwt")),
-        _ => return Err(Error::invalid("there are several security definitions of type jwt: say which one")),
-    };
-    Ok(Token { token })
 }

@@ -184,7 +184,8 @@ impl Call {
             .unwrap_or_else(|| self.by.as_ref().map_or_else(|| "somebody".into(), |by| by.token.clone()));
         // Not every endpoint asks why.
         let reason = self.query.iter().find(|(name, _)| name == "reason").map(|(_, reason)| clean(reason));
-        Ok(Note { author, by: self.by.clone(), reason: reason.filter(|reason| !reason.is_empty()) })
+        let reason = reason.filter(|reason| !reason.is_empty());
+        Ok(Note { author, by: self.by.clone(), reason, address: None })
     }
 }
 

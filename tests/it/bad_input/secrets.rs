@@ -216,6 +216,7 @@ async fn no_secret_is_shown_whatever_goes_well_or_wrong() {
     .await;
 
     // Faults: a secret of the wrong type, in the wrong place, and one that cannot be.
+    let with_login = |scheme: &str| format!("{scheme}://api:{}@files.example", by_name("by-password"));
     let digits = 7_742_091_774_209_177_420_u64;
     let faulty = json!({"security": [
         {"name": "a", "type": "basic", "username": "u", "password": digits},
@@ -223,6 +224,14 @@ async fn no_secret_is_shown_whatever_goes_well_or_wrong() {
         {"name": "c", "type": "bearer", "token": [by_name("by-token")]},
         {"name": "d", "type": "basic", "username": "u", "password_hash": by_name("by-password")},
         {"name": "e", "type": "api-key", "header": "X", "key": format!("{}\n", by_name("by-key"))},
+        {"name": "f", "type": "bearer", "client_credentials":
+            {"token_url": with_login("https"), "client_id": "us", "client_secret": by_name("by-token")}},
+        {"name": "g", "type": "bearer", "accept":
+            {"jwks_url": with_login("https"), "issuer": "i", "audience": ["a"], "algorithms": ["RS256"]}},
+    ], "connections": [
+        {"name": "h", "type": "ftp", "host": with_login("ftp")},
+        {"name": "i", "type": "http", "url": with_login("http")},
+        {"name": "j", "type": "vault", "url": with_login("http"), "nodes": [with_login("https"), with_login("")]},
     ]});
     let faulty = node.write("faulty.json", &faulty.to_string());
     for command in ["apply", "check"] {
@@ -236,6 +245,15 @@ async fn no_secret_is_shown_whatever_goes_well_or_wrong() {
         !said.iter().any(|(_, text)| text.contains("7742091774209")),
         "a fault shows a secret of digits: {said:?}"
     );
+
+    // Where a node is looked for, with a login for what is in front of it.
+    for url in [with_login("http").replace("files.example", "127.0.0.1:1"), with_login("")] {
+        let mut status = node.command(&["status"]);
+        let status =
+            crate::kit::program::said(status.env("ZEUGMA_ADMIN_URL", url).output().expect("it runs"));
+        assert!(status.code != 0 && status.err.contains("URL"), "{status:?}");
+        said.push(("status", status.err));
+    }
 
     // All that shows something.
     let changed = secrets.make("a changed password");

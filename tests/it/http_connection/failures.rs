@@ -1,17 +1,22 @@
 //! What goes wrong on the way: servers that are away, slow, overloaded, or talk too much.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use actors::worker::Verb;
 use futures_util::future::join_all;
 use sdk::connection::http::HttpAnswer;
 use sdk::{ErrorKind, Http, Result};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::{LIMIT, asked, connect, erp, handle, params};
+use crate::kit::black_hole::BlackHole;
 use crate::kit::engine::Engine;
 use crate::kit::http_servers::PythonHttp;
-use crate::kit::process::eventually;
+use crate::kit::process::{eventually, free_port};
 
 async fn get(engine: &Engine) -> Result<HttpAnswer> {
     handle(engine).get().send().await
@@ -123,6 +128,66 @@ async fn a_server_that_is_away_fails_calls_at_once_and_is_found_again() {
         eventually(LIMIT, "it is found again", async || get(&engine).await.is_ok()).await;
         server.go();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_drops_what_is_sent_to_it_is_away_after_one_call() {
+    let hole = BlackHole::open().await;
+    for (timeout, connect_timeout, most) in [
+        ("2s", "1200ms", 1_900),     // a repeat would come to no end
+        ("3500ms", "1200ms", 3_400), // one comes to its end, the next would not
+        ("1s", "3s", 990),           // the connection may not take longer than the request
+    ] {
+        let engine = Engine::start().await;
+        let erp = json!({"url": hole.url(), "timeout": timeout, "connect_timeout": connect_timeout});
+        assert_eq!(engine.apply("connection/erp", "connection.http", erp).await, []);
+        let begun = Instant::now();
+        let error = get(&engine).await.expect_err("nobody accepts");
+        let took = begun.elapsed();
+        let message = "connection/erp did not accept a connection in time";
+        assert_eq!(
+            (error.kind(), error.message()),
+            (ErrorKind::Timeout, message),
+            "{timeout} after {took:?}"
+        );
+        assert!(took < Duration::from_millis(most), "{timeout}: {took:?}");
+        let begun = Instant::now();
+        let error = get(&engine).await.expect_err("it is known to be away");
+        assert!(error.message().contains("connection/erp is down"), "{error}");
+        assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
+    }
+    // Who has less time than the definition gives them does not hide it from the others.
+    let engine = Engine::start().await;
+    let erp = json!({"url": hole.url(), "timeout": "10s", "connect_timeout": "600ms"});
+    assert_eq!(engine.apply("connection/erp", "connection.http", erp).await, []);
+    let hurried: Http = engine.connection("erp", Duration::from_secs(5));
+    let sending = hurried.get().send();
+    assert!(tokio::time::timeout(Duration::from_millis(1_000), sending).await.is_err(), "it is let go");
+    let error = get(&engine).await.expect_err("it is known to be away");
+    assert!(error.message().contains("connection/erp is down"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_reached_the_second_time_is_not_away() {
+    let (engine, address) = (Engine::start().await, (Ipv4Addr::LOCALHOST, free_port()));
+    let url = format!("http://127.0.0.1:{}/", address.1);
+    let erp = json!({"url": url, "retries": {"attempts": 1, "wait": "1s"}});
+    assert_eq!(engine.apply("connection/erp", "connection.http", erp).await, []);
+    // It answers one request and no more: a probe that is not needed would find nobody.
+    let serving = async {
+        eventually(LIMIT, "it is tried", async || {
+            engine.tell("connection/erp", Verb::Stats).await.expect("it runs").more["retries"] == 1
+        })
+        .await;
+        let listener = TcpListener::bind(address).await.expect("the port is free");
+        let (mut connection, _) = listener.accept().await.expect("a connection");
+        let _ = connection.read(&mut [0; 4096]).await.expect("a request");
+        connection.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await.expect("sent");
+        listener
+    };
+    let (answer, _listener) = tokio::join!(get(&engine), serving);
+    assert_eq!(answer.expect("an answer").status, 204);
+    assert_eq!(engine.tell("connection/erp", Verb::Stats).await.expect("it runs").up, Some(true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

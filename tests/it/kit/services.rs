@@ -18,6 +18,7 @@ pub static ALL: &[&dyn Service] = &[
     &nests,
     &starts_background,
     &counts,
+    &header_names,
     &large,
     &who,
     &notes,
@@ -64,6 +65,13 @@ pub async fn sleepy(_ctx: &Context, request: Request) -> Result<Response> {
         std::str::from_utf8(&request.raw)?.trim().parse().map_err(|_| Error::invalid("send a number"))?;
     tokio::time::sleep(Duration::from_millis(millis)).await;
     Ok(Response::new("slept"))
+}
+
+/// Answers the names of the headers that it sees.
+#[zeugma::service]
+pub async fn header_names(_ctx: &Context, request: Request) -> Result<Response> {
+    let headers = request.http.iter().flat_map(|head| head.headers.keys());
+    Response::json(&headers.map(|name| name.as_str()).collect::<Vec<_>>())
 }
 
 /// Panics, with a secret in its message.

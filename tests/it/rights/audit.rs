@@ -90,6 +90,69 @@ async fn it_tells_who_did_what_and_who_was_refused() {
 }
 
 #[test]
+fn it_tells_of_what_programs_do_through_services() {
+    let node = Program::start(&[]);
+    let services = [
+        ("create", "zeugma.channel.create"),
+        ("execute", "zeugma.scheduler.job.execute"),
+        ("switch", "zeugma.scheduler.job.set-active-status"),
+        ("token", "zeugma.jwt.create-token"),
+    ];
+    let channel = |(name, service): (&str, &str)| {
+        json!({"name": name, "type": "rest", "path": format!("/{name}"), "method": "POST", "service": service,
+               "data_format": "json", "security": "staff"})
+    };
+    node.apply(&json!({
+        "security": [
+            {"name": "staff", "type": "basic", "username": "clerk", "password": SECRET, "roles": ["create-tokens"]},
+            {"name": "browsers", "type": "jwt", "username": "web", "password": SECRET}
+        ],
+        "channels": services.map(channel),
+        "jobs": [{"name": "nightly", "type": "interval", "service": "zeugma.ping", "every": "1h"},
+                 {"name": "off", "type": "interval", "service": "zeugma.ping", "every": "1h", "enabled": false}]
+    }));
+    let call = |path: &str, input: Value| {
+        let file = node.write("input.json", &input.to_string());
+        node.curl(path)
+            .file(&file)
+            .with(&["-H", "Content-Type: application/json", "--user", &format!("clerk:{SECRET}")])
+            .send()
+    };
+    call("/create", json!({"name": "ping", "type": "rest", "path": "/ping", "service": "zeugma.ping"})).ok();
+    call("/execute", json!({"name": "nightly"})).ok();
+    call("/execute", json!({"name": "off"})).ok();
+    call("/switch", json!({"name": "off", "is_active": true})).ok();
+    let token = call("/token", json!({"username": "boss"})).ok().json()["token"].take();
+    assert_eq!(call("/execute", json!({"name": "nobody's"})).status, 404);
+    node.good(&["token", "create", "--security", "browsers", "--username", "partner"]);
+
+    let all = audit(&node, &[]);
+    let (execute, create_token) = ("zeugma.scheduler.job.execute", "zeugma.jwt.create-token");
+    assert_eq!(
+        whats(&all),
+        ["invoke", create_token, "change", execute, execute, "change", "change"],
+        "{all:#?}"
+    );
+    assert_eq!(all[0]["by"]["token"], "admin.token");
+    for (entry, channel) in all[1..6].iter().zip(["token", "switch", "execute", "execute", "create"]) {
+        let who = format!("clerk (security/staff), through channel {channel}");
+        assert_eq!((&entry["author"], &entry["address"]), (&json!(who), &json!("127.0.0.1")), "{entry:#}");
+        assert_eq!(entry.get("by"), None, "no admin token was shown");
+    }
+    let about = |n: usize| (&all[n]["request"]["line"], &all[n]["request"]["status"]);
+    assert_eq!(about(1), (&json!("a token for \"boss\" of security/browsers"), &json!(200)));
+    assert_eq!(about(3), (&json!("job/off"), &json!(200)));
+    assert_eq!(about(4), (&json!("job/nightly"), &json!(200)));
+    assert!(!json!(all).to_string().contains(token.as_str().expect("a token")));
+    assert_eq!(audit(&node, &["--who", "clerk"]).len(), 5);
+    // The history says it as well.
+    let history = node.json(&["history"]);
+    assert_eq!(history[1]["address"], "127.0.0.1", "{history:#}");
+    let node = node.crash_and_restart(&[]);
+    assert_eq!(audit(&node, &[]), all);
+}
+
+#[test]
 fn a_job_that_is_switched_on_or_off_is_told_of_once() {
     let node = Program::start(&[]);
     node.apply(&json!({"jobs": [

@@ -70,6 +70,10 @@ async fn a_viewer_looks_a_deployer_deploys_and_a_revoked_token_is_none() {
     let gone = with(&node, &robot, &["status"]);
     assert!(gone.code == 1 && gone.err.contains("no admin token"), "{gone:?}");
     assert!(node.run(&["admin-token", "revoke", "robot"]).err.contains("there is no admin token"));
+    // Back to when it was there, for another reason: it stays revoked.
+    let back = node.good(&["rollback", "3"]);
+    assert!(back.contains("- channel/c") && back.contains("security/robot stays as it is"), "{back}");
+    assert_eq!(with(&node, &robot, &["status"]).code, 1);
     // And it stays so; the others, too.
     let node = node.crash_and_restart(&[]);
     assert_eq!(with(&node, &robot, &["status"]).code, 1);

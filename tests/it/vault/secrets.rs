@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use actors::supervisor::ActorState;
 use actors::worker::Verb;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -186,6 +188,48 @@ async fn a_secret_that_is_missing_keeps_one_part_from_starting_until_it_is_there
     }
     bao.put("app", json!({"key": "k3y"})).await;
     until("it starts by itself", async || status(&node, "k3y").await == 200).await;
+    assert_eq!(fault(&node, "security/key"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_is_no_secret_opens_no_door() {
+    let bao = Bao::start().await;
+    bao.put("app", json!({"key": "", "word": "(sealed)", "lines": "Gehe1mnis\nzwei"})).await;
+    let node = TestNode::start().await;
+    let nobody = format!("Basic {}", STANDARD.encode("clerk:"));
+    let key = ("{name: door, type: api-key, key: VALUE}", "X-API-Key", "");
+    let basic = ("{name: door, type: basic, username: clerk, password: VALUE}", "Authorization", &*nobody);
+    for ((door, header, nothing), field, what) in [
+        (key, "key", "a key is not empty"),
+        (key, "word", "the word for a secret is no secret"),
+        (key, "lines", "one line of text"),
+        (basic, "key", "the password is empty"),
+        (basic, "word", "the word for a secret is no secret"),
+    ] {
+        let door = door.replace("VALUE", &format!("'vault:v/secret/app#{field}'"));
+        node.apply(&format!(
+            "connections: [{{name: v, type: vault, url: '{}', token: root, refresh: 300ms}}]
+security: [{door}]
+channels: [{{name: door, type: rest, path: /door, service: who, security: door}}]",
+            bao.url()
+        ))
+        .await;
+        until(what, async || fault(&node, "security/door").is_some_and(|f| f.contains(what))).await;
+        let said = fault(&node, "security/door").expect("a fault");
+        assert!(!said.contains("Gehe1mnis"), "{said}");
+        let shown = node.get("/door").header(header, nothing).send().await.expect("an answer");
+        assert_eq!(shown.status(), 503, "{door}");
+    }
+    // A value that becomes wrong: what ran before goes on.
+    bao.put("app", json!({"key": "one"})).await;
+    node.apply(&bundle(&bao.url(), "vault:v/secret/app#key")).await;
+    assert_eq!(status(&node, "one").await, 200);
+    bao.put("app", json!({"key": ""})).await;
+    until("the fault is shown", async || fault(&node, "security/key").is_some()).await;
+    assert_eq!(status(&node, "").await, 401);
+    assert_eq!(status(&node, "one").await, 200);
+    bao.put("app", json!({"key": "two"})).await;
+    until("the new one is known", async || status(&node, "two").await == 200).await;
     assert_eq!(fault(&node, "security/key"), None);
 }
 

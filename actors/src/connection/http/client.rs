@@ -143,26 +143,33 @@ impl Client {
             left = 0;
         }
         let mut wait = self.retries.wait.get();
+        let mut away = Away { line: &self.line, error: None };
         loop {
+            let begun = Instant::now();
             let body = match stream.take() {
                 Some(stream) => reqwest::Body::wrap_stream(ReaderStream::new(stream)),
                 None => bytes.clone().into(),
             };
             let outcome = self.attempt(&request, body, deadline).await;
+            away.error = None; // it has come to an end
             let pause = match &outcome {
                 Ok(answer) if is_passing(answer.status) => self.retry_after(answer).unwrap_or(jitter(wait)),
                 Err(failure) if failure.repeatable => jitter(wait),
                 _ => Duration::MAX,
             };
-            let in_time = deadline.saturating_duration_since(Instant::now()) > pause;
+            // Who is not reached is most likely not reached again, and that takes as long.
+            let missed = outcome.as_ref().is_err_and(|failure| failure.away);
+            let next = if missed { begun.elapsed().saturating_add(pause) } else { pause };
+            let in_time = deadline.saturating_duration_since(Instant::now()) > next;
             if left == 0 || !in_time {
                 return outcome.map_err(|failure| {
-                    if failure.away {
+                    if missed {
                         self.line.report_down(&failure.error);
                     }
                     failure.error
                 });
             }
+            away.error = outcome.err().filter(|_| missed).map(|failure| failure.error);
             left -= 1;
             wait = (wait * 2).min(self.retries.longest.get());
             self.repeated.fetch_add(1, Ordering::Relaxed);
@@ -241,6 +248,21 @@ impl HttpClient for Client {
         };
         let answered = tokio::time::timeout_at(deadline, ask).await;
         answered.unwrap_or_else(|_| Err(Error::timeout(format!("{} did not answer in time", self.line.id()))))
+    }
+}
+
+/// The server was not reached, and is tried again. If that comes to no end, since whoever waits has no more time, it is
+/// said all the same: or else each call would wait as long.
+struct Away<'a> {
+    line: &'a Line,
+    error: Option<Error>,
+}
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        if let Some(error) = &self.error {
+            self.line.report_down(error);
+        }
     }
 }
 

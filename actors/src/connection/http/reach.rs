@@ -21,7 +21,7 @@ pub(super) async fn client(params: &Params, secured: bool, id: &DefId) -> Result
         .no_proxy() // the environment is read in one place, and that is not here
         .referer(false) // a URL may hold what the next server must not see
         .user_agent(concat!("zeugma/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(params.connect_timeout.get())
+        .connect_timeout(connect_timeout(params))
         .pool_max_idle_per_host(usize::try_from(params.pool.get()).unwrap_or(usize::MAX))
         .pool_idle_timeout(IDLE)
         .tcp_keepalive(KEEPALIVE)
@@ -39,6 +39,11 @@ pub(super) async fn client(params: &Params, secured: bool, id: &DefId) -> Result
         builder.tls_certs_only([])
     };
     builder.build().map_err(|e| Error::internal(format!("{id}: the client cannot be made")).because(e))
+}
+
+/// Shorter than a request may take: one that ends while it waits for a connection says nothing about the server.
+fn connect_timeout(params: &Params) -> Duration {
+    params.connect_timeout.get().min(params.timeout.get() / 4 * 3)
 }
 
 async fn tls(params: &Params, id: &DefId) -> Result<rustls::ClientConfig> {
