@@ -66,6 +66,7 @@ impl Bound {
             permitted(ctx.caller(), roles)?;
         }
         let _pass = self.running.gate.enter(self.running.id())?;
+        let counted = self.running.meter.begin(begun);
         let call = Call { cid: ctx.cid(), service: self.name.clone() };
         let guarded = AssertUnwindSafe(call.scope(self.service.call(ctx, request))).catch_unwind();
         let outcome = match tokio::time::timeout_at(ctx.deadline(), guarded).await {
@@ -76,7 +77,7 @@ impl Bound {
             }
             Err(_) => Err(Error::timeout(format!("service {} took too long", self.name))),
         };
-        self.running.meter.record(&outcome, begun.elapsed());
+        counted.end(&outcome);
         outcome
     }
 }

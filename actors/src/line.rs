@@ -42,6 +42,7 @@ impl Line {
     ) -> Result<T> {
         let begun = Instant::now();
         let _pass = self.gate.enter(&self.id)?;
+        let counted = self.meter.begin(begun);
         let outcome = match self.health.check() {
             Err(down) => Err(down),
             Ok(()) => match tokio::time::timeout_at(deadline.min(begun + limit), work).await {
@@ -49,7 +50,7 @@ impl Line {
                 Err(_) => Err(Error::timeout(format!("{} did not answer in time", self.id))),
             },
         };
-        self.meter.record(&outcome, begun.elapsed());
+        counted.end(&outcome);
         outcome
     }
 

@@ -1,16 +1,18 @@
 //! Counters and latencies of each part. The handles are made when a part starts; a request only adds to them.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use config::DefId;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 use sdk::{Error, ErrorKind};
+use tokio::time::Instant;
 
 /// The upper bounds of the latency buckets, in seconds.
 const BUCKETS: [f64; 13] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 const LABELS: [&str; 2] = ["family", "name"];
+/// What a call can come to.
+const OUTCOMES: [&str; 4] = ["ok", "refused", "failed", "cancelled"];
 
 /// The metrics of a node that parts add to.
 #[derive(Clone, Debug)]
@@ -42,7 +44,7 @@ impl Meters {
         Ok(Self {
             calls: counter(
                 "zeugma_calls_total",
-                "Calls of a part, by outcome: ok, refused or failed.",
+                "Calls of a part, by outcome: ok, refused, failed, or cancelled because nobody waited any more.",
                 &outcome,
             )?,
             seconds,
@@ -70,11 +72,13 @@ impl Meters {
 
     fn handles(&self, id: &DefId) -> Handles {
         let labels = [id.family.singular(), id.name.as_str()];
-        let outcome = |outcome| self.calls.with_label_values(&[labels[0], labels[1], outcome]);
+        let [ok, refused, failed, cancelled] =
+            OUTCOMES.map(|outcome| self.calls.with_label_values(&[labels[0], labels[1], outcome]));
         Handles {
-            ok: outcome("ok"),
-            refused: outcome("refused"),
-            failed: outcome("failed"),
+            ok,
+            refused,
+            failed,
+            cancelled,
             seconds: self.seconds.with_label_values(&labels),
             restarts: self.restarts.with_label_values(&labels),
             panics: self.panics.with_label_values(&labels),
@@ -85,7 +89,7 @@ impl Meters {
     pub fn forget(&self, id: &DefId) {
         let labels = [id.family.singular(), id.name.as_str()];
         // Each answers an error for labels that are not there, which is what is wanted.
-        for outcome in ["ok", "refused", "failed"] {
+        for outcome in OUTCOMES {
             drop(self.calls.remove_label_values(&[labels[0], labels[1], outcome]));
         }
         drop(self.seconds.remove_label_values(&labels));
@@ -107,6 +111,7 @@ struct Handles {
     ok: IntCounter,
     refused: IntCounter,
     failed: IntCounter,
+    cancelled: IntCounter,
     seconds: Histogram,
     restarts: IntCounter,
     panics: IntCounter,
@@ -117,15 +122,9 @@ impl Meter {
         self.handles.get_or_init(|| self.of.handles(&self.id))
     }
 
-    /// Counts one call.
-    pub fn record<T>(&self, outcome: &Result<T, Error>, took: Duration) {
-        let handles = self.handles();
-        handles.seconds.observe(took.as_secs_f64());
-        match outcome {
-            Ok(_) => handles.ok.inc(),
-            Err(error) if is_refusal(error.kind()) => handles.refused.inc(),
-            Err(_) => handles.failed.inc(),
-        }
+    /// Counts one call, once it ends.
+    pub fn begin(&self, begun: Instant) -> UnderWay<'_> {
+        UnderWay { meter: Some(self), begun }
     }
 
     /// Counts a restart of the part's actor.
@@ -146,11 +145,45 @@ impl Meter {
             ok: handles.ok.get(),
             refused: handles.refused.get(),
             failed: handles.failed.get(),
+            cancelled: handles.cancelled.get(),
             restarts: handles.restarts.get(),
             panics: handles.panics.get(),
             #[allow(clippy::cast_precision_loss)] // a mean for people
             mean_ms: if count == 0 { 0.0 } else { (sum / count as f64 * 1_000_000.0).round() / 1000.0 },
         }
+    }
+}
+
+/// A call that is under way. One that is dropped without an end is one that nobody waits for any more, and counts as
+/// cancelled.
+#[derive(Debug)]
+#[must_use = "a call counts as cancelled when this is dropped"]
+pub struct UnderWay<'a> {
+    meter: Option<&'a Meter>,
+    begun: Instant,
+}
+
+impl UnderWay<'_> {
+    /// The call came to this.
+    pub fn end<T>(mut self, outcome: &Result<T, Error>) {
+        self.count(|handles| match outcome {
+            Ok(_) => &handles.ok,
+            Err(error) if is_refusal(error.kind()) => &handles.refused,
+            Err(_) => &handles.failed,
+        });
+    }
+
+    fn count(&mut self, which: impl FnOnce(&Handles) -> &IntCounter) {
+        let Some(meter) = self.meter.take() else { return };
+        let handles = meter.handles();
+        handles.seconds.observe(self.begun.elapsed().as_secs_f64());
+        which(handles).inc();
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.count(|handles| &handles.cancelled);
     }
 }
 
@@ -168,6 +201,9 @@ pub struct Totals {
     pub refused: u64,
     /// Calls that failed here or behind us.
     pub failed: u64,
+    /// Calls that were given up before they ended, by the caller or with the call that they were part of.
+    #[serde(default)] // a node of an earlier version does not tell
+    pub cancelled: u64,
     /// Restarts of the actor after a failure.
     pub restarts: u64,
     /// Panics caught.

@@ -214,6 +214,8 @@ pub struct Settings {
     pub max_connections: NonZeroU32,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Span,
+    /// How long a client may take nothing of an answer.
+    pub write_timeout: Span,
     /// How long requests under way may take to end when the node stops.
     pub drain_timeout: Span,
     /// The file of the keys that seal secrets, if not `secret.key` in the data folder.
@@ -264,6 +266,7 @@ impl Settings {
                 .unwrap_or_default(),
             max_connections: layers.get("max_connections", "a number from 1").unwrap_or(MAX_CONNECTIONS),
             header_timeout: layers.get("header_timeout", span).unwrap_or(Span::secs(10)),
+            write_timeout: layers.get("write_timeout", span).unwrap_or(Span::secs(30)),
             drain_timeout: layers.get("drain_timeout", span).unwrap_or(Span::secs(30)),
             key_file: layers.get("key_file", path),
             python: layers.get("python", path).unwrap_or_else(|| "python3".into()),

@@ -1,12 +1,14 @@
 //! The data path: how a request flows, from the connection to the service and back. Read it top to bottom.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::channel::compression;
 use actors::channel::failure::{self, Shape};
 use actors::engine::Route;
+use actors::meter::{Meter, UnderWay};
 use actors::routes::{Found, Matched};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
@@ -64,7 +66,7 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
     let Peer { address, certificates } = peer;
     let peer = match app.settings.trusted_proxies.trust(address.ip()) {
         true => {
-            let lines = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
+            let lines = headers.get_all(FORWARDED_FOR).iter().rev().map(HeaderValue::as_bytes);
             app.settings.trusted_proxies.client(address, lines)
         }
         false => address,
@@ -96,9 +98,9 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
 
     let mut told = Vec::new();
     let way = Way { app, snapshot: &snapshot, route, cid, begun };
+    let awaited = Awaited::new(&route.running.meter, begun, cid, route.running.id());
     let outcome = call(&way, &head, &mut body, &mut told).await;
-
-    route.running.meter.record(&outcome, begun.elapsed());
+    awaited.end(&outcome);
     if let Err(error) = &outcome {
         if let Some(reason) = refusal(error.kind()) {
             app.metrics.refused(reason);
@@ -110,6 +112,35 @@ pub async fn serve(app: &App, peer: Peer, request: Request<Incoming>) -> Respons
     let mut response = route.channel.encode(&head, cid, outcome);
     response.headers_mut().extend(told);
     if route.channel.compresses() { compression::apply(&head, response).await } else { response }
+}
+
+/// A request whose caller waits for the answer. When callers hang up, their requests are dropped where they are: these
+/// are counted and logged, too.
+pub(super) struct Awaited<'a, C: Display> {
+    counted: Option<UnderWay<'a>>,
+    cid: Cid,
+    channel: C,
+}
+
+impl<'a, C: Display> Awaited<'a, C> {
+    pub(super) fn new(meter: &'a Meter, begun: Instant, cid: Cid, channel: C) -> Self {
+        Self { counted: Some(meter.begin(begun)), cid, channel }
+    }
+
+    pub(super) fn end<T>(mut self, outcome: &Result<T>) {
+        if let Some(counted) = self.counted.take() {
+            counted.end(outcome);
+        }
+    }
+}
+
+impl<C: Display> Drop for Awaited<'_, C> {
+    fn drop(&mut self) {
+        if self.counted.is_some() {
+            let Self { cid, channel, .. } = self;
+            tracing::info!(%cid, %channel, "a request was given up by its caller");
+        }
+    }
 }
 
 /// Where a request goes, and since when.
@@ -276,8 +307,9 @@ fn options(routes: &actors::routes::Routes, head: &HttpHead, cid: Cid, allow: &s
     let asked = head.header(ACCESS_CONTROL_REQUEST_METHOD).and_then(|verb| verb.parse::<Method>().ok());
     if let Some(verb) = asked
         && let Ok(Found::Route(matched)) = routes.find(&verb, &head.uri, &head.headers)
-        && let Some(response) = matched.route.channel.preflight(head, allow)
+        && let Some(mut response) = matched.route.channel.preflight(head, allow)
     {
+        failure::stamp(&mut response, cid);
         return response;
     }
     let mut response = Response::new(Bytes::new());

@@ -1,8 +1,14 @@
 //! The accept loop of both listeners: a cap on connections, TLS, time-outs, and an end that waits for requests.
 
+mod socket;
+mod turns;
+
 use std::convert::Infallible;
+use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +20,15 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use sdk::Result;
 use sdk::task::Tasks;
-use sdk::{Error, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use self::socket::Socket;
+use self::turns::{Noted, Turns, Verdict};
 use crate::app::App;
 use crate::http::tls::Certificates;
 use crate::metrics::Metrics;
@@ -36,12 +44,18 @@ pub struct Limits {
     connections: NonZeroU32,
     /// For the TLS handshake, for the head of each request, and for how long a connection may be idle between two.
     head: Duration,
+    /// For how long a client may take nothing of an answer.
+    write: Duration,
 }
 
 impl Limits {
     /// Those of a node.
     pub fn of(settings: &Settings) -> Self {
-        Self { connections: settings.max_connections, head: settings.header_timeout.get() }
+        Self {
+            connections: settings.max_connections,
+            head: settings.header_timeout.get(),
+            write: settings.write_timeout.get(),
+        }
     }
 }
 
@@ -75,6 +89,10 @@ impl<B, S> Serves<B> for S where
 {
 }
 
+/// What an answer's body is.
+pub trait Answers: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static {}
+impl<B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static> Answers for B {}
+
 /// Listens at `address`. `make` makes the service of each connection, knowing who is at the other end. Clients are asked
 /// for a certificate of theirs while `ask` says so.
 ///
@@ -91,10 +109,12 @@ pub async fn open<M, S, B>(
 where
     M: Fn(Peer) -> S + Send + Sync + 'static,
     S: Serves<B>,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    B: Answers,
 {
     let listening = TcpListener::bind(address).await.map_err(|e| {
-        Error::internal(format!("the {name} listener cannot have {address}: {e}; is another node running?"))
+        sdk::Error::internal(format!(
+            "the {name} listener cannot have {address}: {e}; is another node running?"
+        ))
     })?;
     let address = listening.local_addr()?;
     let door = Arc::new(Door {
@@ -172,7 +192,7 @@ async fn accept<M, S, B>(
 ) where
     M: Fn(Peer) -> S + Send + Sync + 'static,
     S: Serves<B>,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    B: Answers,
 {
     let places = Arc::new(Semaphore::new(door.limits.connections.get() as usize));
     loop {
@@ -209,63 +229,94 @@ impl<M> Door<M> {
     where
         M: Fn(Peer) -> S,
         S: Serves<B>,
-        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+        B: Answers,
     {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "no TCP_NODELAY");
-        }
+        let socket = Socket::new(stream, self.limits.write);
         let Some(tls) = &self.tls else {
             let service = (self.make)(Peer { address: peer, certificates: None });
-            return self.run(TokioIo::new(stream), false, service, peer, stopping).await;
+            return self.one(TokioIo::new(socket), service, peer, stopping).await;
         };
         let acceptor = if (tls.ask)() { &tls.asking } else { &tls.silent };
-        match tokio::time::timeout(self.limits.head, acceptor.accept(stream)).await {
+        match tokio::time::timeout(self.limits.head, acceptor.accept(socket)).await {
             Ok(Ok(stream)) => {
                 let shown = stream.get_ref().1.peer_certificates();
                 let certificates =
                     shown.map(|chain| chain.iter().map(|der| Bytes::copy_from_slice(der)).collect());
                 let service = (self.make)(Peer { address: peer, certificates });
-                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                self.run(TokioIo::new(stream), h2, service, peer, stopping).await;
+                match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => self.two(TokioIo::new(stream), service, peer, stopping).await,
+                    _ => self.one(TokioIo::new(stream), service, peer, stopping).await,
+                }
             }
             Ok(Err(error)) => self.dropped("tls", peer, &error),
             Err(_) => self.dropped("tls-timeout", peer, &"the handshake took too long"),
         }
     }
 
-    async fn run<I, S, B>(
-        &self,
-        io: I,
-        h2: bool,
-        service: S,
-        peer: SocketAddr,
-        mut stopping: watch::Receiver<bool>,
-    ) where
+    /// Serves a connection that speaks HTTP/1.1. On a stop, it ends after the request that is under way.
+    async fn one<I, S, B>(&self, io: I, service: S, peer: SocketAddr, stopping: watch::Receiver<bool>)
+    where
         I: Read + Write + Unpin + Send + 'static,
         S: Serves<B>,
-        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+        B: Answers,
     {
-        // On a stop, a connection ends after the request that is under way. Two types with one method each.
-        macro_rules! to_the_end {
-            ($connection:expr) => {{
-                let mut connection = std::pin::pin!($connection);
-                let stop = async { drop(stopping.wait_for(|stop| *stop).await) };
-                tokio::select! {
-                    ended = connection.as_mut() => ended,
-                    () = stop => {
-                        connection.as_mut().graceful_shutdown();
-                        connection.await
-                    }
-                }
-            }};
-        }
-        let ended = if h2 {
-            to_the_end!(self.versions.two.serve_connection(io, service))
-        } else {
-            to_the_end!(self.versions.one.serve_connection(io, service).with_upgrades())
+        let mut connection = pin!(self.versions.one.serve_connection(io, service).with_upgrades());
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop(stopping) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         };
+        self.ended(ended, peer);
+    }
+
+    /// Serves a connection that speaks HTTP/2. On a stop, or once it is idle, it ends after the requests that are under way.
+    async fn two<I, S, B>(&self, io: I, service: S, peer: SocketAddr, stopping: watch::Receiver<bool>)
+    where
+        I: Read + Write + Unpin + Send + 'static,
+        S: Serves<B>,
+        B: Answers,
+    {
+        let turns = Turns::new();
+        let service = Noted { inner: service, turns: turns.clone() };
+        let mut connection = pin!(self.versions.two.serve_connection(io, service));
+        let mut stop = pin!(stop(stopping));
+        let mut look = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut left = None;
+        loop {
+            let leave = tokio::select! {
+                ended = connection.as_mut() => return self.ended(ended, peer),
+                () = stop.as_mut(), if left.is_none() => true,
+                () = look.as_mut() => match turns.verdict(&self.limits, left) {
+                    Verdict::Fine(until) => {
+                        look.as_mut().reset(until);
+                        false
+                    }
+                    Verdict::Idle if left.is_none() => true,
+                    Verdict::Unread => {
+                        return self.dropped("write-timeout", peer, &"the client takes nothing of an answer");
+                    }
+                    Verdict::Silent | Verdict::Idle => {
+                        return self.dropped("head-timeout", peer, &"no request came in time");
+                    }
+                },
+            };
+            if leave {
+                left = Some(Instant::now());
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+
+    /// What the end of a connection was.
+    fn ended(&self, ended: hyper::Result<()>, peer: SocketAddr) {
         if let Err(error) = ended {
-            let reason = if error.is_timeout() { "head-timeout" } else { "broken" };
+            let reason = match error.is_timeout() {
+                true => "head-timeout",
+                false if timed_out(&error) => "write-timeout",
+                false => "broken",
+            };
             self.dropped(reason, peer, &error);
         }
     }
@@ -274,4 +325,21 @@ impl<M> Door<M> {
         self.metrics.dropped.with_label_values(&[self.name, reason]).inc();
         tracing::debug!(listener = self.name, %peer, reason, %error, "a connection was dropped");
     }
+}
+
+/// Waits for the node to stop.
+async fn stop(mut stopping: watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stop| *stop).await);
+}
+
+/// Whether the socket says that the client took nothing, or is gone without a word.
+fn timed_out(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

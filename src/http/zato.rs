@@ -25,11 +25,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::ingress::{collect, known, refusal, within};
+use super::ingress::{Awaited, collect, known, refusal, within};
 use crate::app::App;
 
 /// The longest body.
 const LONGEST: usize = 16 << 20;
+/// The longest body of a ping, which anybody may send and which needs none.
+const LONGEST_PING: usize = 4 << 10;
 /// How long a call may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The longest time that a caller may ask for, in seconds.
@@ -126,8 +128,9 @@ pub(super) async fn answer(
         snapshot.part(Family::Security, name)?;
     }
     let knock = Knock { app, snapshot, head: Arc::new(head.clone()), cid, deadline: begun + DEADLINE };
+    let awaited = Awaited::new(app.metrics.zato.of(&door), begun, cid, head.uri.path());
     let outcome = knock.served(&door, guard, body).await;
-    app.metrics.zato.of(&door).record(&outcome, begun.elapsed());
+    awaited.end(&outcome);
     let mut response = match outcome {
         Ok(response) => response,
         Err(error) => {
@@ -186,7 +189,8 @@ impl Knock<'_> {
             Some(name) => Some(self.caller(name).await?),
             None => None,
         };
-        let raw = within(self.deadline, collect(body, LONGEST)).await?;
+        let longest = if *door == Door::Ping { LONGEST_PING } else { LONGEST };
+        let raw = within(self.deadline, collect(body, longest)).await?;
         match door {
             Door::Ping => self.enveloped("zeugma.ping", json!({"pong": "zato"}), self.is_flat(&raw)),
             Door::Json(service) => self.json(service, caller, meant(raw)).await,

@@ -24,12 +24,13 @@ fn series(text: &str) -> HashMap<&str, f64> {
 
 /// The calls of a part: those that went well, those refused, those failed.
 fn calls(text: &str, family: &str, name: &str) -> [f64; 3] {
-    let all = series(text);
-    ["ok", "refused", "failed"].map(|outcome| {
-        let series =
-            format!("zeugma_calls_total{{family=\"{family}\",name=\"{name}\",outcome=\"{outcome}\"}}");
-        all.get(series.as_str()).copied().unwrap_or_else(|| panic!("no {series} in\n{text}"))
-    })
+    ["ok", "refused", "failed"].map(|outcome| counted(text, family, name, outcome))
+}
+
+/// The calls of a part that came to this.
+fn counted(text: &str, family: &str, name: &str, outcome: &str) -> f64 {
+    let series = format!("zeugma_calls_total{{family=\"{family}\",name=\"{name}\",outcome=\"{outcome}\"}}");
+    self::series(text).get(series.as_str()).copied().unwrap_or_else(|| panic!("no {series} in\n{text}"))
 }
 
 #[test]
@@ -139,8 +140,39 @@ async fn what_is_under_way_is_shown_and_goes_back_to_nothing() {
         inside(&node.metrics(), "channel") == 0.0 && inside(&node.metrics(), "service") == 0.0
     })
     .await;
-    assert_eq!(calls(&node.metrics(), "channel", "sleepy")[0], 2.0);
+    until("both count it", async || {
+        let text = node.metrics();
+        ["channel", "service"].map(|family| counted(&text, family, "sleepy", "cancelled")) == [1.0; 2]
+    })
+    .await;
+    let text = node.metrics();
+    assert_eq!(calls(&text, "channel", "sleepy"), [2.0, 0.0, 1.0]);
+    assert_eq!(series(&text)["zeugma_call_seconds_count{family=\"channel\",name=\"sleepy\"}"], 4.0);
     node.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_whose_caller_hangs_up_is_counted_all_the_way_down_and_logged() {
+    // A server that accepts and never says a word.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let node = Program::start(&["--log", "info"]);
+    node.apply(&json!({
+        "connections": [{"name": "my.ftp", "type": "ftp", "host": "127.0.0.1", "port": port},
+                        {"name": "ERP", "type": "http", "url": format!("http://127.0.0.1:{port}/")}],
+        "channels": [{"name": "bill", "type": "rest", "path": "/bill", "method": "POST", "service": "billing"}],
+    }));
+    let hung_up = node.curl("/bill").with(&["--max-time", "0.3", "--json", "{}"]).send();
+    assert_eq!(hung_up.status, 0, "no answer in time");
+    eventually(Duration::from_secs(10), "all of them count it", async || {
+        let text = node.admin("/metrics").send().ok().text();
+        let passed = [("channel", "bill"), ("service", "billing"), ("connection", "my.ftp")];
+        passed.map(|(family, name)| counted(&text, family, name, "cancelled")) == [1.0; 3]
+    })
+    .await;
+    let log = node.log();
+    let line = log.lines().find(|line| line.contains("given up by its caller"));
+    assert!(line.is_some_and(|line| line.contains("cid=") && line.contains("channel=channel/bill")), "{log}");
 }
 
 #[tokio::test]

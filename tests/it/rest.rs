@@ -272,6 +272,7 @@ async fn pages_of_allowed_origins_may_call_and_others_may_not() {
     ] {
         assert_eq!(allowed.headers()[name], value);
     }
+    assert!(allowed.headers().contains_key("x-zeugma-cid"), "as every answer");
     assert!(allowed.headers()["access-control-allow-methods"].to_str().expect("text").contains("POST"));
     assert!(
         !preflight("https://evil.example.com").await.headers().contains_key("access-control-allow-origin")

@@ -117,6 +117,27 @@ async fn slow_and_silent_clients_are_dropped_and_hurt_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_reads_nothing_of_its_answer_is_dropped() {
+    let node = TestNode::start_with(|settings| settings.write_timeout = Span::millis(500)).await;
+    node.apply("channels: [{name: e, type: rest, path: /e, service: zeugma.helpers.echo, body_limit: 32MB}]")
+        .await;
+    let mut stream = connect(&node).await;
+    // More than the buffers of both sides hold.
+    let head = format!("POST /e HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 24 << 20);
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    stream.write_all(&vec![b'x'; 24 << 20]).await.expect("sent");
+    until("its place is free again", async || {
+        let metrics = node.metrics();
+        metrics.contains(r#"zeugma_http_connections{listener="data"} 0"#)
+            && metrics.contains(
+                r#"zeugma_http_connections_dropped_total{listener="data",reason="write-timeout"} 1"#,
+            )
+    })
+    .await;
+    drop(stream);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_are_no_http_are_answered_or_dropped() {
     let node = TestNode::start().await;
     for sent in

@@ -101,7 +101,8 @@ fn frameworks_stay_home() {
             &[
                 "actors/src/worker.rs",
                 "actors/src/keeper.rs",
-                "actors/src/reconcile",
+                "actors/src/reconcile.rs",
+                "actors/src/reconcile/starting.rs",
                 "actors/src/supervisor.rs",
                 "actors/src/running.rs",
                 "cluster/src/",

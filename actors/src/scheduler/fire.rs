@@ -79,10 +79,10 @@ async fn call(live: &Live, job: &Job, cid: Cid, deadline: Instant) -> Result<()>
     let meter = snapshot.part(Family::Job, job.name.as_str()).map(|running| running.meter.clone());
     let ctx = Context::new(cid, None, channel, deadline, bound.name.clone(), snapshot);
     let ctx = ctx.with_origin(Origin::Within);
-    let begun = Instant::now();
+    let counted = meter.as_ref().map(|meter| meter.begin(Instant::now()));
     let outcome = bound.call(&ctx, Request::new(job.made.extra.clone())).await.map(drop);
-    if let Some(meter) = meter {
-        meter.record(&outcome, begun.elapsed());
+    if let Some(counted) = counted {
+        counted.end(&outcome);
     }
     outcome
 }

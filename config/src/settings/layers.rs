@@ -13,7 +13,7 @@ use crate::fault::{Fault, suggest};
 /// How the variables that are settings begin: `ZEUGMA_LISTEN` is `listen`.
 pub(super) const PREFIX: &str = "ZEUGMA_";
 /// Every setting, as `node.toml` names it.
-pub const KEYS: [&str; 29] = [
+pub const KEYS: [&str; 30] = [
     "listen",
     "admin",
     "data",
@@ -36,6 +36,7 @@ pub const KEYS: [&str; 29] = [
     "trusted_proxies",
     "max_connections",
     "header_timeout",
+    "write_timeout",
     "drain_timeout",
     "key_file",
     "python",

@@ -36,14 +36,17 @@ impl Proxies {
     }
 
     /// Where a request comes from: the peer, or if that is a trusted proxy, the last one in `X-Forwarded-For` who is none.
-    /// What stands before that one, anybody could have written. `last_first` are the lines of that header, the last one first.
-    pub fn client<'h>(&self, peer: SocketAddr, last_first: impl Iterator<Item = &'h str>) -> SocketAddr {
+    /// What stands before that one, or before something that is no address, anybody could have written. `last_first` are the
+    /// lines of that header, byte for byte, the last one first.
+    pub fn client<'h>(&self, peer: SocketAddr, last_first: impl Iterator<Item = &'h [u8]>) -> SocketAddr {
         if self.0.is_empty() || !self.trust(peer.ip()) {
             return peer;
         }
         let mut client = peer.ip();
-        for hop in last_first.flat_map(|line| line.rsplit(',')) {
-            let Some(address) = address(hop.trim()) else { break };
+        for hop in last_first.flat_map(|line| line.rsplit(|byte| *byte == b',')) {
+            let Some(address) = std::str::from_utf8(hop).ok().and_then(|text| address(text.trim())) else {
+                break;
+            };
             client = address;
             if !self.trust(address) {
                 break;
@@ -66,9 +69,12 @@ mod tests {
     #[test]
     fn only_what_trusted_proxies_say_is_believed() {
         let proxies = Proxies::try_from(vec!["10.0.0.0/8".into(), "::1".into()]).expect("networks");
-        let client = |peer: &str, lines: &[&str]| {
+        let bytes = |peer: &str, lines: &[&[u8]]| {
             let peer = SocketAddr::new(peer.parse().expect("an address"), 1);
             proxies.client(peer, lines.iter().rev().copied()).ip().to_string()
+        };
+        let client = |peer: &str, lines: &[&str]| {
+            bytes(peer, &lines.iter().map(|line| line.as_bytes()).collect::<Vec<_>>())
         };
         assert_eq!(client("192.0.2.1", &["203.0.113.9"]), "192.0.2.1", "a stranger says so");
         assert_eq!(client("10.0.0.1", &["203.0.113.9"]), "203.0.113.9");
@@ -77,6 +83,11 @@ mod tests {
         assert_eq!(client("::1", &["[2001:db8::1]"]), "2001:db8::1");
         assert_eq!(client("10.0.0.1", &["6.6.6.6, nonsense"]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        // Bytes that are no text spoil only what stands before them.
+        assert_eq!(bytes("10.0.0.1", &[b"\xff, 203.0.113.9"]), "203.0.113.9");
+        assert_eq!(bytes("10.0.0.1", &[b"6.6.6.6", b"\xff\x80, 203.0.113.9", b"10.2.2.2"]), "203.0.113.9");
+        assert_eq!(bytes("10.0.0.1", &[b"6.6.6.6", b"\xff, 10.2.2.2"]), "10.2.2.2");
+        assert_eq!(bytes("10.0.0.1", &[b"6.6.6.6", b"203.0.113.9, \xff"]), "10.0.0.1");
         assert!(Proxies::try_from(vec!["10.0.0.0/99".into()]).is_err());
     }
 }

@@ -34,6 +34,7 @@ fn a_node_that_is_told_nothing_has_defaults_that_are_safe() {
     assert_eq!((settings.log.as_str(), settings.log_format), ("info", LogFormat::Text));
     assert_eq!(settings.max_connections.get(), 10_000);
     assert_eq!((settings.header_timeout, settings.drain_timeout), (Span::secs(10), Span::secs(30)));
+    assert_eq!(settings.write_timeout, Span::secs(30));
 }
 
 #[test]
@@ -46,6 +47,7 @@ apply = ['a.yaml', 'b']
 max_connections = 7
 drain_timeout = 60
 header_timeout = '250ms'
+write_timeout = '5s'
 log_format = 'json'
 ";
     let variables = [
@@ -72,6 +74,7 @@ log_format = 'json'
     assert_eq!(settings.apply, [Path::new("c.yaml"), Path::new("d")]);
     assert_eq!(settings.max_connections.get(), 8);
     assert_eq!((settings.header_timeout, settings.drain_timeout), (Span::millis(250), Span::secs(60)));
+    assert_eq!(settings.write_timeout, Span::secs(5));
     assert_eq!(settings.log_format, LogFormat::Json);
     assert!(
         matches!(&settings.store, StoreUrl::Redis(url) if url.reveal() == "redis://:hush@localhost:6379")

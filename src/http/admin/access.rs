@@ -4,8 +4,8 @@ use actors::part::{AdminToken, Part};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use config::{Family, Principal, Role};
-use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue};
 use sdk::request::bearer;
 use sdk::{Error, ErrorKind};
 
@@ -38,6 +38,13 @@ pub(super) fn check(app: &App, head: &Head, wanted: Role) -> Result<Principal, B
         return Err(Box::new(Refusal { error: Error::new(ErrorKind::Forbidden, message), by }));
     }
     Ok(Principal { token: name, role, address })
+}
+
+/// Whether a request that was let in with this role would be let in again: the token may have been deleted, have ended, or
+/// be that of somebody else by now.
+pub(super) fn still(app: &App, headers: &HeaderMap, by: &Principal) -> bool {
+    let now = bearer(headers).and_then(|token| known(app, token));
+    now.is_some_and(|(name, role)| name == by.token && role >= by.role)
 }
 
 fn known(app: &App, token: &str) -> Option<(String, Role)> {

@@ -5,14 +5,16 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use cluster::Served;
-use config::{Fault, Name, Revision};
+use config::{Fault, Name, Principal, Revision};
 use futures_util::stream;
+use http::HeaderMap;
 use serde_json::json;
 use tokio::sync::mpsc;
 use warp::Reply as _;
 use warp::reply::Response;
 use warp::sse::Event;
 
+use super::access;
 use super::answer::Failure;
 use super::call::Call;
 use crate::app::App;
@@ -26,14 +28,16 @@ const ALIVE: Duration = Duration::from_secs(15);
 /// The header by which a client that was cut off says what it has seen last.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// Answers with a stream that ends when the client goes or the node stops.
+/// Answers with a stream that ends when the client goes, their token is no good any more, or the node stops.
 pub(super) async fn stream(call: Call) -> Result<Response, Failure> {
     let seen = call.headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let seen = seen.and_then(|text| text.parse().ok()).map(Revision);
     let now = call.app.definitions.store.load().await.map_err(crate::definitions::Refused::from)?.revision;
     let (to, mut from) = mpsc::channel(WAITING);
-    let feed = Feed { app: call.app.clone(), to, seen: seen.unwrap_or(now).min(now), told: BTreeMap::new() };
-    call.app.tasks.spawn("events", async move {
+    let Call { app, headers, by, .. } = call;
+    let tasks = app.tasks.clone();
+    let feed = Feed { app, headers, by, to, seen: seen.unwrap_or(now).min(now), told: BTreeMap::new() };
+    tasks.spawn("events", async move {
         let gone = feed.to.clone();
         tokio::select! {
             _ = gone.closed() => {}
@@ -48,6 +52,9 @@ pub(super) async fn stream(call: Call) -> Result<Response, Failure> {
 /// nothing grow, and is told the newest state when it reads again.
 struct Feed {
     app: App,
+    /// Those of the request, with the token.
+    headers: HeaderMap,
+    by: Option<Principal>,
     to: mpsc::Sender<Event>,
     seen: Revision,
     told: BTreeMap<Name, (Revision, Vec<Fault>)>,
@@ -61,24 +68,25 @@ impl Feed {
         let mut nudges = self.app.definitions.store.nudges();
         let mut board = self.app.definitions.board.watch();
         let mut stopping = self.app.stopping.clone();
-        loop {
+        while self.by.as_ref().is_none_or(|by| access::still(&self.app, &self.headers, by)) {
             // The guard that it answers with must not live on across the next wait.
             let stopped = async { drop(stopping.wait_for(|stopping| *stopping).await) };
             self.revisions().await?;
             let served = board.borrow_and_update().clone();
             self.nodes(served).await?;
             tokio::select! {
-                // A store or a board that has ended is a node that has: nothing more will happen.
                 Ok(()) = nudges.changed() => {}
                 Ok(()) = board.changed() => {}
+                // A token may end while nothing happens.
+                () = tokio::time::sleep(ALIVE) => {}
                 () = stopped => {
                     // The last ones before the stop are told, too.
                     self.revisions().await?;
                     return self.send(Event::default().event("stopping").data("{}")).await;
                 }
-                else => return Ok(()),
             }
         }
+        Ok(())
     }
 
     /// Tells the revisions that the client has not seen.

@@ -24,6 +24,8 @@ async fn call(node: &TestNode, verb: &str, input: Value) -> (u16, Value) {
 async fn programs_create_edit_fire_list_and_delete_jobs() {
     let node = TestNode::start().await;
     assert_eq!(node.get("/zato/ping").send().await.expect("an answer").status(), 200);
+    let long = node.post("/zato/ping").body(" ".repeat(5_000)).send().await.expect("an answer");
+    assert_eq!(long.status(), 413, "anybody may send it, and it needs no body");
     let stranger = node.post("/zato/json/zato.ping").body("{}").send().await.expect("an answer");
     assert_eq!(stranger.status(), 404, "without pubapi there is nothing");
     node.apply(WHO).await;

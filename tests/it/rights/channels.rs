@@ -129,6 +129,19 @@ channels:
         assert_eq!(status(from(address, node.get("/inside"))).await, code, "{address}");
     }
     assert_eq!(status(node.get("/inside")).await, 403, "the proxy itself");
+    // Bytes that are no text hide nothing of what the proxy adds behind them, and nothing in front of them counts.
+    for (lines, code) in [
+        (&[&b"\xff, 10.1.2.3"[..]][..], 200),
+        (&[b"\xff, 11.1.2.3"], 403),
+        (&[b"10.1.2.3", b"\xff, 11.1.2.3"], 403),
+        (&[b"10.1.2.3", b"\xff"], 403),
+    ] {
+        let add = |request: reqwest::RequestBuilder, line: &&[u8]| {
+            let value = reqwest::header::HeaderValue::from_bytes(line).expect("a value");
+            request.header("x-forwarded-for", value)
+        };
+        assert_eq!(status(lines.iter().fold(node.get("/inside"), add)).await, code, "{lines:?}");
+    }
 
     let direct = TestNode::start().await;
     direct.apply(bundle).await;

@@ -1,6 +1,8 @@
 //! Admin tokens: made, shown and revoked on the command line, and what they allow on real nodes.
 
-use serde_json::Value;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use crate::kit::cluster::Cluster;
 use crate::kit::program::{Program, Said, said};
@@ -76,6 +78,34 @@ async fn a_viewer_looks_a_deployer_deploys_and_a_revoked_token_is_none() {
     let node = node.crash_and_restart(&[]);
     assert_eq!(with(&node, &robot, &["status"]).code, 1);
     assert_eq!(with(&node, &eyes, &["status"]).code, 0);
+}
+
+#[tokio::test]
+async fn a_stream_of_events_ends_with_the_token_that_began_it() {
+    let node = Program::start(&[]);
+    let token =
+        |name: &str| node.good(&["admin-token", "create", name, "--role", "viewer"]).trim().to_owned();
+    let (eyes, ears) = (token("eyes"), token("ears"));
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build();
+    let client = client.expect("a client");
+    let follow = async |token: &str| {
+        let request = client.get(format!("{}/api/v1/events", node.admin)).bearer_auth(token);
+        let mut answer = request.send().await.expect("an answer");
+        let first = answer.chunk().await.expect("a stream").expect("what the node serves");
+        assert!(first.starts_with(b"event:node"), "{first:?}");
+        answer
+    };
+    let (mut seen, mut heard) = (follow(&eyes).await, follow(&ears).await);
+    node.good(&["admin-token", "revoke", "eyes"]);
+    while seen.chunk().await.expect("the stream ends in time").is_some() {}
+    // That of the other goes on.
+    let change = json!({"channels": [{"name": "c", "type": "rest", "path": "/c", "service": "zeugma.ping"}]});
+    node.apply(&change);
+    let mut told = String::new();
+    while !told.contains("channel/c") {
+        let chunk = heard.chunk().await.expect("a stream").expect("no end");
+        told.push_str(std::str::from_utf8(&chunk).expect("text"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
