@@ -29,7 +29,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use lock::Lock;
 pub use request::{HttpHead, Request, Said};
 pub use response::Response;
-pub use security::{Admitted, Caller, Issuer, Security, Visit};
+pub use security::{Admitted, Caller, Issuer, Security, Verdict, Visit};
 pub use service::{Service, ServiceInfo};
 pub use zeugma_macros::service;
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::request::HttpHead;
-use crate::{Cid, Error, Result};
+use crate::{Cid, Error, ErrorKind, Result};
 
 /// Somebody whom a security definition has vouched for.
 #[derive(Clone, Debug)]
@@ -122,6 +122,30 @@ pub trait Security: Send + Sync + 'static {
     async fn admit(&self, head: &HttpHead, _visit: &Visit<'_>) -> Result<Admitted> {
         Ok(self.check(head).await?.into())
     }
+
+    /// The same, and what it says about the secret of which there is a [`fingerprint`](Self::fingerprint).
+    async fn judge(&self, head: &HttpHead, visit: &Visit<'_>) -> (Result<Admitted>, Verdict) {
+        let outcome = self.admit(head, visit).await;
+        let verdict = match &outcome {
+            Ok(_) => Verdict::Right,
+            Err(error) if error.kind() == ErrorKind::Unauthenticated => Verdict::Wrong,
+            Err(_) => Verdict::Nothing,
+        };
+        (outcome, verdict)
+    }
+}
+
+/// What came out about a secret that could be found by trying.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is right, and so are all others, if there are several.
+    Right,
+    /// It is wrong, or one of several is, even if another one lets in.
+    Wrong,
+    /// Nothing: nobody has looked at it.
+    Nothing,
+    /// Somebody does not know it, and somebody else who might could not be asked.
+    Open,
 }
 
 /// What is known of a request beside its head when its caller is checked.

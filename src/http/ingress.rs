@@ -228,20 +228,16 @@ pub(super) async fn known(
     visit: &Visit<'_>,
 ) -> Result<Admitted> {
     let mut attempt = app.lockout.attempt(name, head.peer.ip());
-    let guessed = security.fingerprint(head, &mut attempt);
-    if guessed
-        && app.lockout.locks(&attempt)
-        && let Some(refusal) = security.guess(head)
-    {
+    if !security.fingerprint(head, &mut attempt) {
+        return security.admit(head, visit).await;
+    }
+    let Some(trial) = app.lockout.begin(attempt).await? else {
         app.metrics.refused("locked-out"); // beside that it counts as unauthenticated, as the answer says
-        return Err(refusal);
-    }
-    let outcome = security.admit(head, visit).await;
-    match &outcome {
-        Ok(_) if guessed => app.lockout.right(&attempt),
-        Err(error) if guessed && error.kind() == ErrorKind::Unauthenticated => app.lockout.wrong(&attempt),
-        _ => {}
-    }
+        let unknown = || Error::unauthenticated("who calls is not known");
+        return Err(security.guess(head).unwrap_or_else(unknown));
+    };
+    let (outcome, verdict) = security.judge(head, visit).await;
+    trial.ends(verdict);
     outcome
 }
 

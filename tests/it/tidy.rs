@@ -113,7 +113,7 @@ fn frameworks_stay_home() {
         ("redis::", &["config/src/store/redis", "config/benches/redis.rs"]),
         ("fernet::", &["config/src/secret", "config/src/settings/tests.rs", "actors/src/security/jwt/"]),
         ("jsonwebtoken::", &["actors/src/security/jwt/", "actors/src/security/bearer/"]),
-        ("x509_parser::", &["actors/src/security/mtls.rs"]),
+        ("x509_parser::", &["actors/src/security/mtls/"]),
         ("suppaftp::", &["actors/src/connection/ftp"]),
         ("vaultrs::", &["actors/src/connection/vault"]),
         ("rustify::", &["actors/src/connection/vault"]),

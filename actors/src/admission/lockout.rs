@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sdk::{Error, ErrorKind, Result, Verdict};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How often an address may fail within a [`WINDOW`].
@@ -23,6 +25,8 @@ pub const WINDOW: Duration = Duration::from_secs(60);
 pub const FIRST: Duration = Duration::from_secs(5);
 /// At most.
 pub const LONGEST: Duration = Duration::from_secs(900);
+/// How long somebody waits for others who are being checked.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it is remembered that somebody was right.
 const TRUSTED: Duration = Duration::from_secs(24 * 3600);
 /// How many of those who were right are remembered, and how many bits say when.
@@ -33,12 +37,72 @@ const SHARDS: usize = 16;
 const MOST: usize = 4_096;
 
 /// What is remembered of an address, or of a definition as a whole.
-#[derive(Clone, Copy)]
 struct Memory {
     failures: u32,
+    /// How many are being checked.
+    under_way: u32,
     since: Instant,
     locked_until: Option<Instant>,
     times: u32,
+}
+
+/// Whether somebody may be checked.
+enum Entry {
+    Free,
+    Full,
+    Locked,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self { failures: 0, under_way: 0, since: Instant::now(), locked_until: None, times: 0 }
+    }
+
+    /// What is too long ago to be added up is forgotten.
+    fn renew(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.since) > WINDOW {
+            (self.failures, self.since) = (0, now);
+        }
+    }
+
+    fn enter(&mut self, most: u32) -> Entry {
+        let now = Instant::now();
+        if self.locked_until.is_some_and(|until| now < until) {
+            return Entry::Locked;
+        }
+        self.renew(now);
+        if self.failures + self.under_way >= most {
+            return Entry::Full;
+        }
+        self.under_way += 1;
+        Entry::Free
+    }
+
+    fn leave(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
+    /// One more failure, and for how long it locks out, if it is one too many.
+    fn fail(&mut self, most: u32) -> Option<Duration> {
+        let now = Instant::now();
+        self.renew(now);
+        self.failures += 1;
+        if self.failures < most {
+            return None;
+        }
+        let quiet = self.locked_until.is_none_or(|until| now > until + LONGEST);
+        self.times = if quiet { 0 } else { self.times + 1 };
+        let lock = FIRST.saturating_mul(1 << self.times.min(16)).min(LONGEST);
+        (self.locked_until, self.failures) = (Some(now + lock), 0);
+        Some(lock)
+    }
+
+    /// Whether nothing in it matters any more.
+    fn is_over(&self, now: Instant) -> bool {
+        let failing = self.failures > 0 && now.saturating_duration_since(self.since) <= WINDOW;
+        let locked = self.locked_until.is_some_and(|until| now < until + LONGEST);
+        !failing && !locked && self.under_way == 0
+    }
 }
 
 /// Which definition, tried from where; from everywhere, if there is no address.
@@ -66,11 +130,60 @@ impl Hasher for Attempt<'_> {
     }
 }
 
+impl Attempt<'_> {
+    /// Under whom it is counted: its address, and all addresses together; and how many failures there may be.
+    fn whose(&self) -> [(Who, u32); 2] {
+        let who = |address| Who { security: self.security.into(), address };
+        let home = super::home(self.address.to_canonical());
+        [(who(Some(home)), FAILURES), (who(None), FAILURES_OF_ALL)]
+    }
+}
+
+/// Somebody who is being checked. If nobody says what comes out of it, as when a request is broken off, it counts as a
+/// failure, unless they were right lately.
+#[must_use = "what is dropped counts as a failure"]
+pub struct Trial<'a> {
+    lockout: &'a Lockout,
+    attempt: Attempt<'a>,
+    counts: bool,
+}
+
+impl Trial<'_> {
+    /// What came out.
+    pub fn ends(mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Right => self.lockout.right(&self.attempt, self.counts),
+            Verdict::Wrong => self.lockout.wrong(&self.attempt),
+            Verdict::Nothing => {}
+            Verdict::Open => return, // as if it had been broken off
+        }
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        if std::mem::take(&mut self.counts) {
+            for (who, _) in self.attempt.whose() {
+                self.lockout.remember(&who, Memory::leave);
+            }
+            self.lockout.settled.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if self.counts {
+            self.lockout.count(&self.attempt);
+            self.leave();
+        }
+    }
+}
+
 /// See the module.
 pub struct Lockout {
     begun: Instant,
-    /// When somebody was wrong last, in seconds since it began and one more; 0: never. While nobody is, nothing is looked up.
-    wrong_at: AtomicU64,
+    /// Somebody who was being checked is not any more.
+    settled: Notify,
     shards: [Mutex<HashMap<Who, Memory>>; SHARDS],
     /// What was right lately.
     right: Vec<AtomicU64>,
@@ -81,7 +194,7 @@ impl Default for Lockout {
     fn default() -> Self {
         Self {
             begun: Instant::now(),
-            wrong_at: AtomicU64::new(0),
+            settled: Notify::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
             right: (0..RIGHT).map(|_| AtomicU64::new(0)).collect(),
             hash: RandomState::new(),
@@ -90,14 +203,6 @@ impl Default for Lockout {
 }
 
 impl Lockout {
-    /// Whether somebody was wrong lately: otherwise nobody is locked out.
-    pub fn wary(&self) -> bool {
-        match self.wrong_at.load(Ordering::Relaxed) {
-            0 => false,
-            at => self.begun.elapsed().as_secs() < at + LONGEST.as_secs() + WINDOW.as_secs(),
-        }
-    }
-
     /// Somebody begins to say who they are.
     pub fn attempt<'a>(&self, security: &'a str, address: IpAddr) -> Attempt<'a> {
         let mut shown = self.hash.build_hasher();
@@ -105,33 +210,55 @@ impl Lockout {
         Attempt { security, address, shown }
     }
 
-    /// Whether they are not to be believed for now, whatever they show.
-    pub fn locks(&self, attempt: &Attempt<'_>) -> bool {
-        if !self.wary() || self.was_right(attempt) {
-            return false;
+    /// Whether they are to be believed: none if they are locked out. Whoever was not right lately counts from here on, so
+    /// that no more guesses are under way than there may be failures; more wait for what comes out of those.
+    ///
+    /// # Errors
+    /// Too many, if that takes too long.
+    pub async fn begin<'a>(&'a self, attempt: Attempt<'a>) -> Result<Option<Trial<'a>>> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if self.was_right(&attempt) {
+                return Ok(Some(Trial { lockout: self, attempt, counts: false }));
+            }
+            let settled = self.settled.notified();
+            match self.enter(&attempt) {
+                Entry::Locked => return Ok(None),
+                Entry::Free => return Ok(Some(Trial { lockout: self, attempt, counts: true })),
+                Entry::Full => {}
+            }
+            if tokio::time::timeout_at(until, settled).await.is_err() {
+                let error = Error::new(ErrorKind::TooMany, "too many callers are being checked");
+                return Err(error.retry_after(Duration::from_secs(1)));
+            }
         }
-        let now = Instant::now();
-        let locked = |who: Who| {
-            self.shard(&who).get(&who).and_then(|memory| memory.locked_until).is_some_and(|until| now < until)
-        };
-        locked(who(attempt.security, Some(attempt.address))) || locked(who(attempt.security, None))
+    }
+
+    /// One more who is being checked, if there is a place.
+    fn enter(&self, attempt: &Attempt<'_>) -> Entry {
+        let [(one, _), (all, _)] = attempt.whose();
+        let closed = self.remember(&one, |memory| memory.enter(FAILURES));
+        let Entry::Free = closed else { return closed };
+        let closed = self.remember(&all, |memory| memory.enter(FAILURES_OF_ALL));
+        if !matches!(closed, Entry::Free) {
+            self.remember(&one, Memory::leave);
+            self.settled.notify_waiters();
+        }
+        closed
     }
 
     /// They were right.
-    pub fn right(&self, attempt: &Attempt<'_>) {
+    fn right(&self, attempt: &Attempt<'_>, counts: bool) {
         let (slot, now) = self.slot(attempt);
-        let then = slot.load(Ordering::Relaxed);
         // Mostly it is there already: then cores share the line and nobody waits.
-        if then != now {
+        if slot.load(Ordering::Relaxed) != now {
             slot.store(now, Ordering::Relaxed);
         }
         // Who has found the right one at last begins anew. Who shows it all the time says nothing about the others at
         // their address.
-        if !is_lately(then, now) && self.wary() {
-            let who = who(attempt.security, Some(attempt.address));
-            if let Some(memory) = self.shard(&who).get_mut(&who) {
-                memory.failures = 0;
-            }
+        if counts {
+            let [(one, _), _] = attempt.whose();
+            self.remember(&one, |memory| memory.failures = 0);
         }
     }
 
@@ -150,35 +277,37 @@ impl Lockout {
     }
 
     /// They were wrong.
-    pub fn wrong(&self, attempt: &Attempt<'_>) {
-        self.wrong_at.store(self.begun.elapsed().as_secs() + 1, Ordering::Relaxed);
+    fn wrong(&self, attempt: &Attempt<'_>) {
         // What was right is not any more: it must not go on to lock out those who know what is.
         let (slot, now) = self.slot(attempt);
         if is_lately(slot.load(Ordering::Relaxed), now) {
             slot.store(0, Ordering::Relaxed);
         }
-        self.count(who(attempt.security, Some(attempt.address)), FAILURES);
-        self.count(who(attempt.security, None), FAILURES_OF_ALL);
+        self.count(attempt);
     }
 
-    fn count(&self, who: Who, most: u32) {
-        let now = Instant::now();
-        let mut shard = self.shard(&who);
-        make_room(&mut shard, now);
-        let fresh = Memory { failures: 0, since: now, locked_until: None, times: 0 };
-        let memory = shard.entry(who.clone()).or_insert(fresh);
-        if now.saturating_duration_since(memory.since) > WINDOW {
-            (memory.failures, memory.since) = (0, now);
-        }
-        memory.failures += 1;
-        if memory.failures >= most {
-            let quiet = memory.locked_until.is_none_or(|until| now > until + LONGEST);
-            memory.times = if quiet { 0 } else { memory.times + 1 };
-            let lock = FIRST.saturating_mul(1 << memory.times.min(16)).min(LONGEST);
-            (memory.locked_until, memory.failures) = (Some(now + lock), 0);
+    /// One more failure.
+    fn count(&self, attempt: &Attempt<'_>) {
+        for (who, most) in attempt.whose() {
+            let Some(lock) = self.remember(&who, |memory| memory.fail(most)) else { continue };
             let address = who.address.map_or_else(|| "many addresses".into(), |address| address.to_string());
             tracing::warn!(security = &*who.security, address, seconds = lock.as_secs(), "locked out");
         }
+    }
+
+    /// Does something with what is remembered of somebody, which may be nothing yet, or nothing any more.
+    fn remember<T>(&self, who: &Who, change: impl FnOnce(&mut Memory) -> T) -> T {
+        let now = Instant::now();
+        let mut shard = self.shard(who);
+        if !shard.contains_key(who) {
+            make_room(&mut shard, now);
+        }
+        let memory = shard.entry(who.clone()).or_insert_with(Memory::new);
+        let outcome = change(memory);
+        if memory.is_over(now) {
+            shard.remove(who);
+        }
+        outcome
     }
 
     #[cfg(test)]
@@ -198,119 +327,17 @@ fn is_lately(then: u64, now: u64) -> bool {
     then >> MINUTES == now >> MINUTES && now.saturating_sub(then) <= TRUSTED.as_secs() / 60
 }
 
-fn who(security: &str, address: Option<IpAddr>) -> Who {
-    Who { security: security.into(), address: address.map(|address| super::home(address.to_canonical())) }
-}
-
 /// Forgets what is over, and if all goes on, all single addresses: a flood of them finds bounded memory, and is locked
 /// out as a whole.
 fn make_room(shard: &mut HashMap<Who, Memory>, now: Instant) {
     if shard.len() < MOST {
         return;
     }
-    shard.retain(|who, memory| {
-        let failing = now.saturating_duration_since(memory.since) <= WINDOW && memory.failures > 0;
-        let locked = memory.locked_until.is_some_and(|until| now < until + LONGEST);
-        who.address.is_none() || failing || locked
-    });
+    shard.retain(|who, memory| who.address.is_none() || !memory.is_over(now));
     if shard.len() >= MOST {
         shard.retain(|who, _| who.address.is_none());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(n: u32) -> IpAddr {
-        IpAddr::from((0x0a00_0000 + n).to_be_bytes())
-    }
-
-    /// Somebody at an address shows a password.
-    fn shows<'a>(lockout: &Lockout, security: &'a str, n: u32, password: &str) -> Attempt<'a> {
-        let mut attempt = lockout.attempt(security, address(n));
-        password.hash(&mut attempt);
-        attempt
-    }
-
-    fn fail(lockout: &Lockout, n: u32, times: u32) {
-        (0..times).for_each(|time| lockout.wrong(&shows(lockout, "clerk", n, &format!("guess {time}"))));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_address_that_fails_is_locked_out_for_longer_each_time() {
-        let lockout = Lockout::default();
-        let locks = |security, n| lockout.locks(&shows(&lockout, security, n, "hush"));
-        fail(&lockout, 1, FAILURES - 1);
-        assert!(!locks("clerk", 1));
-        fail(&lockout, 1, 1);
-        assert!(locks("clerk", 1));
-        assert!(!locks("clerk", 2) && !locks("other", 1));
-        tokio::time::advance(FIRST).await;
-        assert!(!locks("clerk", 1));
-        fail(&lockout, 1, FAILURES);
-        tokio::time::advance(FIRST).await;
-        assert!(locks("clerk", 1), "twice as long");
-        tokio::time::advance(FIRST).await;
-        assert!(!locks("clerk", 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_finds_the_right_one_starts_anew_and_slow_failures_do_not_add_up() {
-        let lockout = Lockout::default();
-        fail(&lockout, 1, FAILURES - 1);
-        lockout.right(&shows(&lockout, "clerk", 1, "hush"));
-        fail(&lockout, 1, FAILURES - 1);
-        assert!(!lockout.locks(&shows(&lockout, "clerk", 1, "other")));
-        for _ in 0..FAILURES * 3 {
-            fail(&lockout, 2, 1);
-            tokio::time::advance(WINDOW).await;
-        }
-        assert!(!lockout.locks(&shows(&lockout, "clerk", 2, "other")));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_was_right_there_goes_on_and_does_not_cover_who_is_wrong() {
-        let lockout = Lockout::default();
-        let right = shows(&lockout, "clerk", 1, "hush");
-        lockout.right(&right);
-        for _ in 0..FAILURES {
-            fail(&lockout, 1, 1);
-            lockout.right(&right);
-        }
-        assert!(!lockout.locks(&right));
-        assert!(lockout.locks(&shows(&lockout, "clerk", 1, "hush!")), "another password at that address");
-        fail(&lockout, 2, FAILURES);
-        assert!(lockout.locks(&shows(&lockout, "clerk", 2, "hush")), "the right one at another address");
-        lockout.right(&shows(&lockout, "other", 2, "hush"));
-        assert!(lockout.locks(&shows(&lockout, "clerk", 2, "hush")), "what was right at another definition");
-        lockout.wrong(&right);
-        assert!(lockout.locks(&right), "it was right, until the password was changed");
-        lockout.right(&right);
-        assert!(!lockout.locks(&right));
-        tokio::time::advance(TRUSTED + LONGEST).await;
-        fail(&lockout, 1, FAILURES);
-        assert!(lockout.locks(&right), "that was long ago");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_addresses_lock_out_strangers_but_not_who_was_right() {
-        let lockout = Lockout::default();
-        let right = shows(&lockout, "clerk", 0, "hush");
-        lockout.right(&right);
-        tokio::time::advance(Duration::from_secs(3600)).await;
-        (1..=FAILURES_OF_ALL).for_each(|n| fail(&lockout, n, 1));
-        assert!(lockout.locks(&shows(&lockout, "clerk", 9_999, "hush")));
-        assert!(lockout.locks(&shows(&lockout, "clerk", 0, "guess")));
-        assert!(!lockout.locks(&right));
-        assert!(!lockout.locks(&shows(&lockout, "other", 9_999, "hush")));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_flood_of_addresses_finds_bounded_memory() {
-        let lockout = Lockout::default();
-        (0..200_000).for_each(|n| fail(&lockout, n, 1));
-        let kept = lockout.kept();
-        assert!(kept <= SHARDS * MOST, "{kept}");
-    }
-}
+mod tests;

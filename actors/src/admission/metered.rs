@@ -1,11 +1,12 @@
 //! How often the callers of one security definition may call, by all channels that use it together.
 
 use std::hash::Hasher;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
-use sdk::{Admitted, Caller, Error, HttpHead, Result, Security, Visit};
+use sdk::{Admitted, Caller, Error, HttpHead, Result, Security, Verdict, Visit};
 use serde::{Deserialize, Serialize};
 
 use super::limiter::Limiter;
@@ -35,29 +36,49 @@ impl Whose for Of {
     }
 }
 
+/// The budgets of the callers of a definition.
+pub struct Budget {
+    by: Of,
+    limiter: Arc<Limiter>,
+}
+
+impl Budget {
+    /// The one that is wanted, if any.
+    pub fn of(rate: Option<&Rate<Of>>, start: &Start) -> Option<Arc<Self>> {
+        rate.map(|rate| Arc::new(Self { by: rate.by, limiter: Limiter::start(rate, start) }))
+    }
+
+    /// A caller who is let in, from there if that is known.
+    ///
+    /// # Errors
+    /// Too many, with the time to wait.
+    pub async fn take(&self, caller: &Caller, address: Option<IpAddr>) -> Result<()> {
+        match (self.by, address) {
+            (Of::Caller, _) => self.limiter.take(&of_caller(caller)).await,
+            (Of::Address, Some(address)) => self.limiter.take(&of_address(address)).await,
+            (Of::Address, None) => Ok(()),
+            (Of::Definition, _) => self.limiter.take("").await,
+        }
+    }
+}
+
 /// What checks callers, with a limit if one is wanted: only those who are let in are counted, so that no stranger uses up
 /// what is theirs.
 pub fn metered(checks: Arc<dyn Security>, rate: Option<&Rate<Of>>, start: &Start) -> Arc<dyn Security> {
-    match rate {
-        Some(rate) => Arc::new(Metered { checks, by: rate.by, limiter: Limiter::start(rate, start) }),
+    within(checks, Budget::of(rate, start))
+}
+
+/// The same, with a budget that others use as well.
+pub fn within(checks: Arc<dyn Security>, budget: Option<Arc<Budget>>) -> Arc<dyn Security> {
+    match budget {
+        Some(budget) => Arc::new(Metered { checks, budget }),
         None => checks,
     }
 }
 
 struct Metered {
     checks: Arc<dyn Security>,
-    by: Of,
-    limiter: Arc<Limiter>,
-}
-
-impl Metered {
-    async fn count(&self, caller: &Caller, head: &HttpHead) -> Result<()> {
-        match self.by {
-            Of::Caller => self.limiter.take(&of_caller(caller)).await,
-            Of::Address => self.limiter.take(&of_address(head.peer.ip())).await,
-            Of::Definition => self.limiter.take("").await,
-        }
-    }
+    budget: Arc<Budget>,
 }
 
 #[async_trait]
@@ -72,13 +93,26 @@ impl Security for Metered {
 
     async fn check(&self, head: &HttpHead) -> Result<Caller> {
         let caller = self.checks.check(head).await?;
-        self.count(&caller, head).await?;
+        self.budget.take(&caller, Some(head.peer.ip())).await?;
         Ok(caller)
     }
 
     async fn admit(&self, head: &HttpHead, visit: &Visit<'_>) -> Result<Admitted> {
         let admitted = self.checks.admit(head, visit).await?;
-        self.count(&admitted.caller, head).await?;
+        self.budget.take(&admitted.caller, Some(head.peer.ip())).await?;
         Ok(admitted)
+    }
+
+    /// One request too many says nothing against what it shows.
+    async fn judge(&self, head: &HttpHead, visit: &Visit<'_>) -> (Result<Admitted>, Verdict) {
+        let (outcome, verdict) = self.checks.judge(head, visit).await;
+        let admitted = match outcome {
+            Ok(admitted) => admitted,
+            error => return (error, verdict),
+        };
+        match self.budget.take(&admitted.caller, Some(head.peer.ip())).await {
+            Ok(()) => (Ok(admitted), verdict),
+            Err(error) => (Err(error), verdict),
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! for a moment, so that requests need not ask.
 
 mod cache;
+mod opened;
 mod token;
 
 use std::hash::Hasher as _;
@@ -18,17 +19,19 @@ use http::HeaderValue;
 use http::header::WWW_AUTHENTICATE;
 use schemars::JsonSchema;
 use sdk::task::Endless;
-use sdk::{Caller, Error, HttpHead, Issuer, Result, Security};
+use sdk::{Caller, Error, HttpHead, Issuer, Result, Security, Verdict};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use self::cache::{Cache, Known};
+use self::opened::Opened;
 use self::token::{Claims, Mint};
 use super::fingerprint::Fingerprint;
 use crate::admission::Rate;
 use crate::admission::lockout::Lockout;
-use crate::admission::metered::{Of, metered};
+use crate::admission::metered::{Budget, Of, within};
 use crate::kind::{Kind, Start};
 use crate::part::{CHECK_CALLERS, Guard, Part};
 
@@ -49,19 +52,20 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 pub struct Params {
     /// The user name to log in with.
     username: String,
-    /// The password to log in with.
+    /// The password to log in with. With another one, or another user name, no token of before counts.
     password: Secret,
     /// How long a token is valid after it was used last. Default: 1h.
     #[serde(default = "default_ttl")]
     ttl: Span,
-    /// How long a token is valid at most, however often it is used; left out: as long as it is used.
+    /// How long a token is valid at most, however often it is used; left out: as long as it is used. A change holds for
+    /// tokens that are there already, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_ttl: Option<Span>,
     /// The roles of those who show a token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
-    /// How often callers may call, by all channels that use this definition together; left out: as often as they like. One
-    /// more is answered 429.
+    /// How often callers may call, by all channels that use this definition together, and log in; left out: as often as
+    /// they like. One more is answered 429.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate: Option<Rate<Of>>,
 }
@@ -117,7 +121,8 @@ impl Kind for Jwt {
 
     async fn start(params: Params, start: Start) -> Result<Part> {
         let (seal, sign) = (start.keys("jwt seal"), start.keys("jwt sign"));
-        let credential = format!("{}\n{}", params.username, params.password.reveal());
+        let credential = Zeroizing::new(format!("{}\n{}", params.username, params.password.reveal()));
+        let budget = Budget::of(params.rate.as_ref(), &start);
         let cache = Arc::new(Cache::default());
         let mut ends = start.sessions.closed();
         let told = cache.clone();
@@ -137,14 +142,16 @@ impl Kind for Jwt {
             ttl: params.ttl.get(),
             max_ttl: params.max_ttl.map(Span::get),
             roles: params.roles,
-            mint: Mint::new(start.id.name.as_str(), &seal, &sign)?,
+            mint: Mint::new(start.id.name.as_str(), &seal, &sign, credential.as_bytes())?,
+            budget: budget.clone(),
+            opened: Opened::default(),
             cache,
             sessions: start.sessions.clone(),
             clock: start.clock.clone(),
             lockout: start.lockout.clone(),
             _listening: listening,
         });
-        let incoming = Some(metered(tokens.clone(), params.rate.as_ref(), &start));
+        let incoming = Some(within(tokens.clone(), budget));
         Ok(Part::Security(Guard { incoming, issuer: Some(tokens), ..Guard::default() }))
     }
 }
@@ -163,6 +170,8 @@ struct Tokens {
     sessions: Arc<dyn Sessions>,
     clock: Clock,
     lockout: Arc<Lockout>,
+    budget: Option<Arc<Budget>>,
+    opened: Opened,
     _listening: Endless,
 }
 
@@ -195,6 +204,9 @@ impl Security for Tokens {
             return Err(refused());
         }
         let claims = self.mint.open(token, self.now()).ok_or_else(refused)?;
+        if self.end(&claims).is_some_and(|end| end <= self.now()) {
+            return Err(refused());
+        }
         let asked = Instant::now();
         if !self.sessions.touch(&claims.jti, self.left(&claims)).await.map_err(away)? {
             return Err(refused());
@@ -213,18 +225,24 @@ impl Tokens {
         self.clock.now().timestamp()
     }
 
+    /// When a token ends, however often it is used: as it says itself, and as is wanted by now.
+    fn end(&self, claims: &Claims) -> Option<i64> {
+        let wanted = self.max_ttl.and_then(|max| claims.iat.checked_add_unsigned(max.as_secs()));
+        claims.exp.into_iter().chain(wanted).min()
+    }
+
     /// How long a session goes on from now without use. Uses within the interval are not written, so that is added:
     /// no token ends earlier than it may.
     fn left(&self, claims: &Claims) -> Duration {
         let ttl = Duration::from_secs(claims.ttl);
         let left = ttl + ask_every(ttl);
-        let most = claims.exp.map(|exp| u64::try_from(exp - self.now()).unwrap_or(0));
+        let most = self.end(claims).map(|exp| u64::try_from(exp - self.now()).unwrap_or(0));
         most.map_or(left, |most| left.min(Duration::from_secs(most)))
     }
 
     /// Whether a token that was valid a while ago still is. Asks the store if that is too long ago.
     async fn counts(&self, known: &Known) -> Result<bool> {
-        if known.claims.exp.is_some_and(|exp| exp <= self.now()) {
+        if self.end(&known.claims).is_some_and(|end| end <= self.now()) {
             return Ok(false);
         }
         let every = ask_every(Duration::from_secs(known.claims.ttl));
@@ -252,13 +270,14 @@ impl Tokens {
         }
     }
 
-    async fn make(&self, username: &str, ttl: Duration) -> Result<String> {
+    async fn make(&self, username: &str, ttl: Duration, id: String) -> Result<String> {
         let now = self.now();
         let exp = self.max_ttl.and_then(|max| now.checked_add_unsigned(max.as_secs()));
         let claims = Claims {
-            jti: token::session_id()?,
+            jti: id,
             sub: username.into(),
             iss: self.security.clone(),
+            under: self.mint.under().into(),
             iat: now,
             nbf: now,
             ttl: ttl.as_secs().max(1),
@@ -266,9 +285,24 @@ impl Tokens {
         };
         let token = self.mint.make(&claims)?;
         let kept = self.sessions.open(&claims.jti, self.left(&claims)).await;
-        kept.map_err(|e| Error::unavailable("nobody can log in now").because(e))?;
+        kept.map_err(nobody_can_log_in)?;
         Ok(token)
     }
+
+    /// Ends the oldest session, if this one is too many. Whoever lets go at any moment leaves none that is not counted.
+    async fn make_room(&self, id: &str) -> Result<()> {
+        self.opened.note(id);
+        while let Some(oldest) = self.opened.too_many() {
+            self.cache.end(&oldest);
+            self.sessions.close(&oldest).await.map_err(nobody_can_log_in)?;
+            self.opened.ended(&oldest);
+        }
+        Ok(())
+    }
+}
+
+fn nobody_can_log_in(error: config::StoreError) -> Error {
+    Error::unavailable("nobody can log in now").because(error)
 }
 
 /// See [`ASK_EVERY`].
@@ -291,16 +325,19 @@ impl Issuer for Tokens {
             let whose = if username == self.username { &self.security } else { NOBODY };
             let mut attempt = self.lockout.attempt(whose, from);
             attempt.write(given.as_bytes());
-            match (self.lockout.locks(&attempt), right) {
-                (true, _) => return Ok(None),
-                (false, true) => self.lockout.right(&attempt),
-                (false, false) => self.lockout.wrong(&attempt),
-            }
+            let Some(trial) = self.lockout.begin(attempt).await? else { return Ok(None) };
+            trial.ends(if right { Verdict::Right } else { Verdict::Wrong });
         }
-        match right {
-            true => Ok(Some(self.make(&self.username, self.ttl).await?)),
-            false => Ok(None),
+        if !right {
+            return Ok(None);
         }
+        if let Some(budget) = &self.budget {
+            let caller = Caller::vouch(&self.username, &self.security, Vec::new());
+            budget.take(&caller, from).await?;
+        }
+        let id = token::session_id()?;
+        self.make_room(&id).await?;
+        Ok(Some(self.make(&self.username, self.ttl, id).await?))
     }
 
     async fn create(&self, username: &str, ttl: Option<Duration>) -> Result<String> {
@@ -313,7 +350,7 @@ impl Issuer for Tokens {
             let most = Span::secs(most.as_secs());
             return Err(Error::invalid(format!("a token of {} lives for 1s to {most}", self.security)));
         }
-        self.make(username, ttl).await
+        self.make(username, ttl, token::session_id()?).await
     }
 
     async fn log_out(&self, token: &str) -> Result<bool> {

@@ -4,6 +4,8 @@
 //! TLS proves that they hold its key. Who vouches for it is found out here, by definition, so that each can trust
 //! another CA and a change needs no new listener.
 
+mod names;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,8 +25,8 @@ use schemars::JsonSchema;
 use sdk::{Caller, Error, HttpHead, Result, Security};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use self::names::Names;
 use crate::admission::Rate;
 use crate::admission::metered::{Of, metered};
 use crate::kind::{Kind, Start};
@@ -43,7 +45,8 @@ const LONGEST: usize = 8;
 pub struct Params {
     /// A PEM file with the CAs whose certificates are accepted. It is read when the definition starts.
     ca: PathBuf,
-    /// Whole subjects, such as `CN=partner, O=Example`.
+    /// Whole subjects, such as `CN=partner, O=Example`, in the order of the certificate. Within a value, `,` `+` `"` `\` `<`
+    /// `>` `;` are written with a backslash before them, as in RFC 4514: `O=Example\, Inc.`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     subjects: Vec<String>,
     /// Common names of subjects.
@@ -143,41 +146,6 @@ struct Check {
     right: Mutex<HashMap<[u8; 32], (Caller, Instant)>>,
 }
 
-/// What a certificate says about who has it.
-#[derive(Debug, Default, PartialEq)]
-struct Names {
-    subject: String,
-    common: Vec<String>,
-    dns: Vec<String>,
-    emails: Vec<String>,
-    uris: Vec<String>,
-}
-
-impl Names {
-    fn of(der: &[u8]) -> Option<Self> {
-        let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        let subject = certificate.subject();
-        let common = subject.iter_common_name().filter_map(|name| name.as_str().ok()).map(Into::into);
-        let mut names = Self { subject: subject.to_string(), common: common.collect(), ..Self::default() };
-        let alternative = certificate.subject_alternative_name().ok()?;
-        for name in alternative.iter().flat_map(|extension| &extension.value.general_names) {
-            match name {
-                GeneralName::DNSName(name) => names.dns.push((*name).into()),
-                GeneralName::RFC822Name(name) => names.emails.push((*name).into()),
-                GeneralName::URI(name) => names.uris.push((*name).into()),
-                _ => {}
-            }
-        }
-        Some(names)
-    }
-
-    /// By what whoever has it is known.
-    fn name(&self) -> Option<&str> {
-        let all = [&self.common, &self.dns, &self.emails, &self.uris];
-        all.into_iter().flatten().map(String::as_str).find(|name| !name.is_empty())
-    }
-}
-
 impl Params {
     fn allow(&self, names: &Names) -> bool {
         let host = |a: &String, b: &String| a.eq_ignore_ascii_case(b);
@@ -185,7 +153,7 @@ impl Params {
         if self.subjects.is_empty() && lists.iter().all(|list| list.is_empty()) {
             return true;
         }
-        self.subjects.contains(&names.subject)
+        names.subject.as_ref().is_some_and(|subject| self.subjects.contains(subject))
             || names.common.iter().any(|name| self.common_names.contains(name))
             || names.dns.iter().any(|name| self.dns_names.iter().any(|wanted| host(name, wanted)))
             || names.emails.iter().any(|name| self.emails.contains(name))
@@ -218,8 +186,9 @@ impl Check {
         let verified = self.verifier.verify_client_cert(&own, &rest, now);
         verified.map_err(|e| refused("this client certificate is not accepted").because(e))?;
         let names = Names::of(first).filter(|names| self.params.allow(names));
-        let names = names.ok_or_else(|| refused("this client certificate is not accepted"))?;
-        let name = self.params.username.as_deref().or(names.name()).unwrap_or(&names.subject);
+        let refusal = || refused("this client certificate is not accepted");
+        let names = names.ok_or_else(refusal)?;
+        let name = self.params.username.as_deref().or(names.name()).ok_or_else(refusal)?;
         Ok(Caller::vouch(name, &self.security, self.params.roles.clone()).of_kind(TAG))
     }
 }

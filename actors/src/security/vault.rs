@@ -41,8 +41,8 @@ const MARGIN: Duration = Duration::from_millis(50);
 const MOST: u32 = 1_000_000;
 
 /// Callers whom a Vault server knows. They show a token (`X-Zato-Vault-Token`), a user name and a password
-/// (`X-Zato-Vault-Username`, `X-Zato-Vault-Password`, and `X-Zato-Vault-Mount-Point` if the method is mounted
-/// elsewhere), or a token of GitHub (`X-Zato-Vault-Token-GitHub`). Their policies in Vault are their roles. Answers
+/// (`X-Zato-Vault-Username`, `X-Zato-Vault-Password`, and `X-Zato-Vault-Mount-Point` if neither `method` nor `mount`
+/// says where), or a token of GitHub (`X-Zato-Vault-Token-GitHub`). Their policies in Vault are their roles. Answers
 /// carry `X-Zato-Vault-Token` and `X-Zato-Vault-Token-Lease-Duration`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -57,7 +57,8 @@ pub struct Params {
     /// `{"sec_def", "body": null, "environ"}` and answers `{"method", "headers"}`, both of which may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     service: Option<Name>,
-    /// Where the method is mounted in Vault, for callers who do not say. Default: `userpass`, `github` or `ldap`.
+    /// Where the method is mounted in Vault. Default: `userpass`, `github` or `ldap`. Callers may say another place only if
+    /// neither this nor `method` is there, and never one for LDAP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mount: Option<String>,
     /// After this time Vault is asked again about a caller who was let in: one whose token was revoked is refused
@@ -305,8 +306,15 @@ impl Check {
         proof.filter(|proof| matches!(proof.method, Method::UsernamePassword | Method::Ldap))
     }
 
+    /// Whether it is said where the method is mounted: by itself, or by a method that means its usual place. Somewhere
+    /// else, others may be known.
+    fn pinned(&self) -> bool {
+        let said = self.mount.is_some() || self.method.is_some();
+        said || self.authority.default_method() == Some(Method::Ldap)
+    }
+
     fn shown(&self, head: &HttpHead) -> Result<Shown> {
-        Shown::read(&head.headers).map_err(|e| e.header(WWW_AUTHENTICATE, CHALLENGE))
+        Shown::read(&head.headers, self.pinned()).map_err(|e| e.header(WWW_AUTHENTICATE, CHALLENGE))
     }
 }
 
@@ -315,7 +323,11 @@ impl Security for Check {
     /// A password; with a service that picks the method, whatever is shown may be taken for one.
     fn guess(&self, head: &HttpHead) -> Option<Error> {
         let shown = self.shown(head).ok()?;
-        (self.guessed(&shown).is_some() || self.service.is_some()).then(|| self.refuse(UNKNOWN))
+        let guessed = match self.service {
+            Some(_) => shown::credentials(&head.headers).is_some(),
+            None => self.guessed(&shown).is_some(),
+        };
+        guessed.then(|| self.refuse(UNKNOWN))
     }
 
     fn fingerprint(&self, head: &HttpHead, mut into: &mut dyn Hasher) -> bool {
@@ -324,12 +336,9 @@ impl Security for Check {
         }
         let Ok(shown) = self.shown(head) else { return false };
         if self.service.is_some() {
-            // Nobody but the service knows what it looks at.
-            head.uri.hash(&mut into);
-            for (name, value) in &head.headers {
-                (name, value).hash(&mut into);
-            }
-            return true;
+            // Nobody but the service knows which of them it looks at.
+            let credentials = shown::credentials(&head.headers);
+            return credentials.inspect(|all| all.hash(&mut into)).is_some();
         }
         let Some(Proof { method, mount, username, secret }) = self.guessed(&shown) else { return false };
         (method as u8, mount, username, secret).hash(&mut into);

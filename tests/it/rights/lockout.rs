@@ -148,3 +148,52 @@ async fn a_password_tried_from_many_addresses_is_closed_to_strangers_only() {
     let partner = from("10.9.9.9", node.get("/partners")).header("x-api-key", "key-1");
     assert_eq!(status(partner).await, 200, "another definition");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_that_come_all_at_once_are_not_all_looked_at() {
+    let node = behind_a_proxy().await;
+    let hash = actors::security::basic::hash_password("hush").expect("a hash");
+    node.apply(&format!(
+        "security: [{{name: slow, type: basic, username: clerk, password_hash: '{hash}'}}]
+channels: [{{name: slow, type: rest, path: /slow, service: zeugma.ping, security: slow}}]"
+    ))
+    .await;
+    let basic =
+        |address: &str, password: &str| from(address, node.get("/slow")).basic_auth("clerk", Some(password));
+    let mut guesses = tokio::task::JoinSet::new();
+    for n in 0..FAILURES * 10 {
+        guesses.spawn(answer(basic("10.0.0.1", &format!("guess {n}"))));
+    }
+    let answers = guesses.join_all().await;
+    assert!(answers.iter().all(|answer| [401, 429].contains(&answer.0)), "{answers:?}");
+    let waited = answers.iter().filter(|answer| answer.0 == 429).count();
+    let metrics = node.metrics();
+    let locked_out =
+        metrics.lines().find_map(|line| line.strip_prefix("zeugma_refused_total{reason=\"locked-out\"} "));
+    let locked_out: usize = locked_out.expect("some").parse().expect("a number");
+    let all = usize::try_from(FAILURES).expect("few") * 10;
+    assert!(waited + locked_out >= all * 9 / 10, "{waited} waited, {locked_out} locked out");
+    // Many who begin with the right one at once are all let in, though none of them was right before.
+    let mut right = tokio::task::JoinSet::new();
+    for _ in 0..FAILURES * 5 {
+        right.spawn(status(basic("10.0.0.2", "hush")));
+    }
+    assert!(right.join_all().await.iter().all(|status| *status == 200));
+}
+
+#[tokio::test]
+async fn a_right_key_covers_no_password_that_is_tried_beside_it() {
+    let node = behind_a_proxy().await;
+    node.apply(BUNDLE).await;
+    let group = |address: &str, key: &str| from(address, node.get("/all")).header("x-api-key", key);
+    assert_eq!(status(group("10.0.0.1", "key-1")).await, 200);
+    for n in 0..FAILURES {
+        let beside = group("10.0.0.1", "key-1").basic_auth("clerk", Some(format!("guess {n}")));
+        assert_eq!(status(beside).await, 200, "the key is right");
+    }
+    let beside = group("10.0.0.1", "key-1").basic_auth("clerk", Some("hush"));
+    assert_eq!(status(beside).await, 401, "locked out, and not told that this is the one");
+    assert_eq!(status(group("10.0.0.1", "key-1")).await, 200, "the key alone was right lately");
+    let basic = from("10.0.0.2", node.get("/all")).basic_auth("clerk", Some("hush"));
+    assert_eq!(status(basic).await, 200, "at another address");
+}

@@ -61,7 +61,7 @@ security:
 - {name: clerk, type: basic, username: clerk, password: hush, rate: {limit: 4, per: 1h}}
 - {name: partner, type: api-key, key: key-1, rate: {limit: 2, per: 1h, by: address}}
 - {name: either, type: any-of, members: [clerk, partner], rate: {limit: 5, per: 1h, by: definition}}
-- {name: web, type: jwt, username: web, password: hush, rate: {limit: 1, per: 1h}}
+- {name: web, type: jwt, username: web, password: hush, rate: {limit: 2, per: 1h}}
 channels:
 - {name: one, type: rest, path: /one, service: zeugma.ping, security: clerk}
 - {name: two, type: rest, path: /two, service: zeugma.ping, security: clerk, rate: {limit: 1, per: 1h}}
@@ -100,11 +100,14 @@ channels:
     assert_eq!(status(key("10.0.0.5", "/three")).await, 429, "five by the group together");
     assert_eq!(status(key("10.0.0.5", "/four")).await, 200);
 
-    let log_in = node.post("/api/token").json(&json!({"username": "web", "password": "hush"}));
-    let token = log_in.send().await.expect("an answer").headers()["authorization"].clone();
+    let log_in =
+        |password: &str| node.post("/api/token").json(&json!({"username": "web", "password": password}));
+    let token = log_in("hush").send().await.expect("an answer").headers()["authorization"].clone();
     let token = token.to_str().expect("text");
+    assert_eq!(status(log_in("wrong")).await, 401, "which uses up nothing");
     assert_eq!(status(node.get("/five").bearer_auth(token)).await, 200);
     assert_eq!(status(node.get("/five").bearer_auth(token)).await, 429);
+    assert_eq!(status(log_in("hush")).await, 429, "a log-in is a use like any other");
 }
 
 /// How many of these requests were answered, all sent at once; the others were refused.

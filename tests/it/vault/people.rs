@@ -1,5 +1,6 @@
 //! Who is let in, by what, and as whom.
 
+use actors::admission::lockout::FAILURES;
 use serde_json::json;
 
 use super::{PASSWORD, TOKEN, USERNAME, ask, node, who};
@@ -180,4 +181,51 @@ async fn an_unknown_user_costs_as_many_questions_as_a_wrong_password() {
         questions.insert(asked(&node) - before);
     }
     assert_eq!(questions, [1].into(), "one question for each of them");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_definition_says_the_mount_or_the_method_callers_do_not() {
+    let bao = Bao::start().await;
+    bao.user("clerk", "pw", "clerks", "60s").await;
+    bao.root(reqwest::Method::POST, "sys/auth/staff", json!({"type": "userpass"})).await;
+    bao.root(reqwest::Method::POST, "auth/staff/users/anna", json!({"password": "pw"})).await;
+    let at = |name: &'static str, mount: &'static str| {
+        [(USERNAME, name), (PASSWORD, "pw"), ("X-Zato-Vault-Mount-Point", mount)]
+    };
+    let node = TestNode::start().await;
+    for (people, anna, clerk) in [
+        ("recheck: 1s", true, true),
+        ("mount: staff", true, false),
+        ("method: username-password", false, true),
+        ("method: username-password, mount: staff", true, false),
+        ("method: ldap", false, false),
+    ] {
+        node.apply(&super::bundle(&bao.url(), "token: root", people)).await;
+        assert_eq!(who(&node, &at("anna", "staff")).await.is_ok(), anna, "{people}");
+        assert_eq!(who(&node, &at("clerk", "userpass")).await.is_ok(), clerk, "{people}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_service_that_picks_requests_that_show_nothing_lock_out_nobody() {
+    let bao = Bao::start().await;
+    bao.user("clerk", "pw", "clerks", "60s").await;
+    let node = node(&bao.url(), "token: root", "service: picks-a-method").await;
+    let by_password = ("X-Method", "username-password");
+    for _ in 0..FAILURES * 2 {
+        assert_eq!(who(&node, &[by_password]).await, Err(401));
+    }
+    let clerk = |n: &'static str| [by_password, (USERNAME, "clerk"), (PASSWORD, "pw"), ("X-Other", n)];
+    assert_eq!(who(&node, &clerk("a")).await, Ok("clerk".into()));
+    for n in 0..FAILURES {
+        let guess = format!("guess {n}");
+        assert_eq!(who(&node, &[by_password, (USERNAME, "clerk"), (PASSWORD, &guess)]).await, Err(401));
+    }
+    assert_eq!(who(&node, &[by_password, (USERNAME, "clerk"), (PASSWORD, "guess")]).await, Err(401));
+    assert!(node.metrics().contains("reason=\"locked-out\"} 1"), "{}", node.metrics());
+    assert_eq!(
+        who(&node, &clerk("b")).await,
+        Ok("clerk".into()),
+        "who was right lately, whatever else they send"
+    );
 }

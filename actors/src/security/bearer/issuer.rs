@@ -173,7 +173,8 @@ impl Check {
             (None, None) => return Err(Error::internal("the issuer's keys are nowhere")),
         };
         let pinned = accept.algorithms.iter().map(|signature| signature.algorithm()).collect();
-        let keys = Keys::read(source, pinned, accept.refresh.get(), accept.refresh_pause.get()).await?;
+        let times = (accept.refresh.get(), accept.refresh_pause.get());
+        let keys = Keys::read(source, pinned, times, start.tasks.clone()).await?;
         Ok(Self { accept, keys, security: start.id.name.to_string(), clock: start.clock.clone() })
     }
 

@@ -1,12 +1,13 @@
 //! The keys of an issuer: a JWKS (RFC 7517) from a URL or a file, read again as the issuer rotates them.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+use sdk::task::Tasks;
 use sdk::{Error, Result};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -38,14 +39,21 @@ pub(super) struct Key {
 
 /// The keys of an issuer.
 pub(super) struct Keys {
-    source: Source,
-    pinned: Vec<Algorithm>,
+    set: Arc<Set>,
     /// How often they are read again, and how long after a reading the next one may be.
     refresh: Duration,
     pause: Duration,
+    /// Held by the one reading there is.
+    turn: Arc<Semaphore>,
+    tasks: Tasks,
+}
+
+/// What was read, and how it is read again.
+struct Set {
+    source: Source,
+    pinned: Vec<Algorithm>,
     current: ArcSwap<Vec<Arc<Key>>>,
     times: Mutex<Times>,
-    turn: Semaphore,
 }
 
 struct Times {
@@ -54,12 +62,13 @@ struct Times {
 }
 
 impl Keys {
-    /// Reads them for the first time. Of each key, the algorithms in `pinned` are used that it is good for.
+    /// Reads them for the first time. Of each key, the algorithms in `pinned` are used that it is good for. Later
+    /// readings are among `tasks`.
     pub(super) async fn read(
         source: Source,
         pinned: Vec<Algorithm>,
-        refresh: Duration,
-        pause: Duration,
+        (refresh, pause): (Duration, Duration),
+        tasks: Tasks,
     ) -> Result<Self> {
         let first = usable(&fetch(&source).await.map_err(Error::upstream)?, &pinned);
         if first.is_empty() {
@@ -68,15 +77,9 @@ impl Keys {
             ));
         }
         let now = Instant::now();
-        Ok(Self {
-            source,
-            pinned,
-            refresh,
-            pause,
-            current: ArcSwap::from_pointee(first),
-            times: Mutex::new(Times { tried: now, read: now }),
-            turn: Semaphore::new(1),
-        })
+        let times = Mutex::new(Times { tried: now, read: now });
+        let set = Arc::new(Set { source, pinned, current: ArcSwap::from_pointee(first), times });
+        Ok(Self { set, refresh, pause, turn: Arc::new(Semaphore::new(1)), tasks })
     }
 
     /// The keys that a token with this key id may be signed with; those without a key id if it has none. An id that is
@@ -85,13 +88,13 @@ impl Keys {
         let found = |keys: &[Arc<Key>]| -> Vec<Arc<Key>> {
             keys.iter().filter(|key| id.is_none() || key.id.as_deref() == id).cloned().collect()
         };
-        let mut keys = found(&self.current.load());
+        let mut keys = found(&self.set.current.load());
         let due = if keys.is_empty() { self.pause } else { self.refresh };
-        if self.tried() >= due {
+        if self.set.times().tried.elapsed() >= due {
             self.again(due, keys.is_empty()).await;
-            keys = found(&self.current.load());
+            keys = found(&self.set.current.load());
         }
-        if self.age() > self.refresh * STALE {
+        if self.set.times().read.elapsed() > self.refresh * STALE {
             return Err(Error::unavailable(
                 "the issuer's keys cannot be read, and those that are known are too old",
             ));
@@ -99,29 +102,36 @@ impl Keys {
         Ok(keys)
     }
 
-    fn tried(&self) -> Duration {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner).tried.elapsed()
-    }
-
-    fn age(&self) -> Duration {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner).read.elapsed()
-    }
-
-    /// Reads them again, unless somebody has done so within `due`. What cannot be read leaves what was there. Whoever
-    /// has no use for the keys of before waits for somebody who is reading already.
+    /// Has them read again, unless somebody has done so within `due`. The reading is nobody's own: it goes on if
+    /// whoever has begun it lets go. Who has no use for the keys of before waits for it.
     async fn again(&self, due: Duration, wait: bool) {
-        let turn = match wait {
-            true => tokio::time::timeout(TIMEOUT, self.turn.acquire()).await.ok().and_then(Result::ok),
-            false => self.turn.try_acquire().ok(),
-        };
-        let Some(_turn) = turn else { return };
-        {
-            let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-            if times.tried.elapsed() < due {
-                return;
+        if let Ok(turn) = self.turn.clone().try_acquire_owned() {
+            {
+                let mut times = self.set.times();
+                if times.tried.elapsed() < due {
+                    return;
+                }
+                times.tried = Instant::now();
             }
-            times.tried = Instant::now();
+            let set = self.set.clone();
+            self.tasks.spawn("an issuer's keys", async move {
+                set.read_again().await;
+                drop(turn);
+            });
         }
+        if wait {
+            drop(tokio::time::timeout(TIMEOUT, self.turn.acquire()).await);
+        }
+    }
+}
+
+impl Set {
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What cannot be read leaves what was there.
+    async fn read_again(&self) {
         match fetch(&self.source).await {
             Ok(set) => {
                 let next = usable(&set, &self.pinned);
@@ -130,7 +140,7 @@ impl Keys {
                     return;
                 }
                 self.current.store(Arc::new(next));
-                self.times.lock().unwrap_or_else(PoisonError::into_inner).read = Instant::now();
+                self.times().read = Instant::now();
             }
             Err(error) => tracing::warn!(error, "an issuer's keys cannot be read again"),
         }
@@ -193,6 +203,7 @@ fn key(jwk: &Jwk, pinned: &[Algorithm]) -> Option<Key> {
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -218,6 +229,40 @@ mod tests {
         assert_eq!(usable_of(&json!([{"kty": "oct", "kid": "a", "k": "c2VjcmV0"}])), 0, "a shared secret");
         let many: Vec<Value> = (0..1000).map(|_| rsa()).collect();
         assert_eq!(usable_of(&many.into()), KEYS);
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_lets_go_keeps_nobody_from_new_keys() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", server.local_addr().expect("an address"));
+        let answers = Arc::new(Semaphore::new(1));
+        let (answer, tasks) = (answers.clone(), Tasks::default());
+        let _serving = tasks.endless("an issuer", async move {
+            for id in 0_u8.. {
+                let (mut stream, _) = server.accept().await.expect("a connection");
+                assert_ne!(stream.read(&mut [0; 4096]).await.expect("a request"), 0);
+                answer.acquire().await.expect("open").forget();
+                let mut key = rsa();
+                key["kid"] = id.to_string().into();
+                let body = json!({ "keys": [key] }).to_string();
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes()).await.expect("written");
+            }
+        });
+        let source = Source::Url(reqwest::Client::builder().no_proxy().build().expect("a client"), url);
+        let pause = Duration::from_secs(60);
+        let keys = Keys::read(source, vec![Algorithm::RS256], (pause * 5, pause), tasks).await;
+        let keys = keys.expect("the first keys");
+        keys.set.times().tried = Instant::now().checked_sub(pause).expect("a minute ago");
+        let asked = tokio::time::timeout(Duration::from_millis(20), keys.find(Some("1"))).await;
+        assert!(asked.is_err(), "the issuer answers nobody yet");
+        answers.add_permits(1);
+        let deadline = Instant::now() + TIMEOUT;
+        while keys.find(Some("1")).await.expect("keys").is_empty() {
+            assert!(Instant::now() < deadline, "the new key is not found");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     proptest! {

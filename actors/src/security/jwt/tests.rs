@@ -1,5 +1,7 @@
 //! Tokens: what is let in, what is refused, and how often the store is asked.
 
+mod changes;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use base64::Engine as _;
@@ -15,6 +17,7 @@ use zeroize::Zeroizing;
 use super::*;
 
 const TTL: u64 = 100;
+const CREDENTIAL: &[u8] = "wéb\nhush".as_bytes();
 
 /// Counts what is asked of it; refuses to answer while it is away.
 struct Counted {
@@ -61,11 +64,13 @@ fn kit_with(seal: &[Zeroizing<[u8; 32]>], sign: &[Zeroizing<[u8; 32]>], max_ttl:
         lockout: Arc::default(),
         security: "browsers".into(),
         username: "wéb".into(),
-        credential: Fingerprint::of("wéb\nhush".as_bytes()).expect("random numbers"),
+        credential: Fingerprint::of(CREDENTIAL).expect("random numbers"),
         ttl: Duration::from_secs(TTL),
         max_ttl: max_ttl.map(Duration::from_secs),
         roles: vec!["clerk".into()],
-        mint: Mint::new("browsers", seal, sign).expect("keys"),
+        mint: Mint::new("browsers", seal, sign, CREDENTIAL).expect("keys"),
+        budget: None,
+        opened: Opened::default(),
         cache: Arc::default(),
         sessions: store.clone(),
         clock: clock.clone(),
@@ -177,6 +182,7 @@ fn claims(kit: &Kit) -> Claims {
         jti: "id".into(),
         sub: "wéb".into(),
         iss: "browsers".into(),
+        under: kit.tokens.mint.under().into(),
         iat: now,
         nbf: now,
         ttl: TTL,
@@ -357,7 +363,7 @@ proptest! {
 
     #[test]
     fn whatever_is_sent_is_refused_without_a_panic(text in "\\PC{0,300}", sealed in any::<bool>()) {
-        let mint = Mint::new("browsers", &keys(1), &keys(2)).expect("keys");
+        let mint = Mint::new("browsers", &keys(1), &keys(2), CREDENTIAL).expect("keys");
         let key = base64::engine::general_purpose::URL_SAFE.encode([1; 32]);
         let token = if sealed { fernet::Fernet::new(&key).expect("a key").encrypt(text.as_bytes()) } else { text };
         prop_assert_eq!(mint.open(&token, 0), None);

@@ -1,6 +1,6 @@
 //! Tokens themselves: a signed JWT, sealed with Fernet. What comes from outside is opened here, and nowhere else.
 
-use aws_lc_rs::rand;
+use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use fernet::Fernet;
@@ -24,6 +24,8 @@ pub(super) struct Claims {
     pub(super) sub: String,
     /// The security definition.
     pub(super) iss: String,
+    /// A keyed hash of the user name and password that it was made under: with others, it counts no more.
+    pub(super) under: String,
     /// When it was made, in seconds since 1970.
     pub(super) iat: i64,
     /// When it begins to count: the same.
@@ -39,7 +41,7 @@ pub(super) struct Claims {
 pub(super) fn session_id() -> Result<String> {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).map_err(|_| Error::internal("the system gives no random numbers"))?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 /// Makes and opens the tokens of one definition.
@@ -54,19 +56,22 @@ struct Keys {
     seal: Fernet,
     sign: EncodingKey,
     check: DecodingKey,
+    /// What tokens say of the credential that they are made under.
+    under: String,
 }
 
 type Key = Zeroizing<[u8; 32]>;
 
 impl Mint {
-    /// With these keys to seal and to sign, in the same order.
-    pub(super) fn new(issuer: &str, seal: &[Key], sign: &[Key]) -> Result<Self> {
+    /// With these keys to seal and to sign, in the same order, for this user name and password.
+    pub(super) fn new(issuer: &str, seal: &[Key], sign: &[Key], credential: &[u8]) -> Result<Self> {
         let keys = seal.iter().zip(sign).map(|(seal, sign)| {
             let text = Zeroizing::new(URL_SAFE.encode(seal.as_ref()));
             let seal = Fernet::new(&text).ok_or_else(|| Error::internal("a derived key is no key"))?;
+            let under = under(sign.as_ref(), credential);
             let (sign, check) =
                 (EncodingKey::from_secret(sign.as_ref()), DecodingKey::from_secret(sign.as_ref()));
-            Ok(Keys { seal, sign, check })
+            Ok(Keys { seal, sign, check, under })
         });
         let keys = keys.collect::<Result<Vec<_>>>()?;
         if keys.is_empty() {
@@ -79,6 +84,11 @@ impl Mint {
         validation.validate_nbf = false;
         validation.validate_aud = false;
         Ok(Self { issuer: issuer.into(), keys, validation })
+    }
+
+    /// What tokens say that are made now of the credential that they are made under.
+    pub(super) fn under(&self) -> &str {
+        &self.keys[0].under
     }
 
     /// A token that says this.
@@ -100,6 +110,21 @@ impl Mint {
         let claims = read.claims;
         let in_time = claims.nbf.max(claims.iat) <= now.saturating_add(LEEWAY)
             && claims.exp.is_none_or(|exp| exp > now);
-        (in_time && claims.iss == self.issuer).then_some(claims)
+        // Nobody can choose what is compared: it is inside the seal and the signature.
+        let ours = claims.iss == self.issuer && claims.under == keys.under;
+        (in_time && ours).then_some(claims)
     }
+}
+
+/// A keyed hash of a credential, for tokens that are made with this key. What is hashed begins as no JWT does, so that it
+/// is never a signature.
+fn under(key: &[u8], credential: &[u8]) -> String {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    context.update(b"\nmade under\n");
+    context.update(credential);
+    hex(&context.sign().as_ref()[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -32,13 +32,14 @@ pub(super) struct Picked {
 }
 
 impl Shown {
-    /// Reads them. A header that is there twice is refused: nobody knows which of them others have looked at.
+    /// Reads them, and the mount point only where nobody else has said it. A header that is there twice is refused:
+    /// nobody knows which of them others have looked at.
     ///
     /// # Errors
     /// If one is there twice, or is no text.
-    pub(super) fn read(headers: &HeaderMap) -> Result<Self> {
+    pub(super) fn read(headers: &HeaderMap, pinned: bool) -> Result<Self> {
         let mut shown = Self::default();
-        for name in ALL {
+        for name in ALL.into_iter().filter(|name| !pinned || *name != MOUNT) {
             let mut values = headers.get_all(name).iter();
             let Some(value) = values.next() else { continue };
             let text = std::str::from_utf8(value.as_bytes()).ok().filter(|_| values.next().is_none());
@@ -66,7 +67,7 @@ impl Shown {
         self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
-    /// What counts, by this method or else by what is there. The mount point is the caller's, if they say one.
+    /// What counts, by this method or else by what is there. The mount point that was read goes before `mount`.
     pub(super) fn proof<'a>(&'a self, method: Option<Method>, mount: Option<&'a str>) -> Option<Proof<'a>> {
         let by_what_is_there = || {
             let order =
@@ -87,6 +88,13 @@ impl Shown {
 /// Whether there is a user name, without which there is no password.
 pub(super) fn names_somebody(headers: &HeaderMap) -> bool {
     headers.contains_key(USERNAME)
+}
+
+/// Everything by which a request says who sends it, wherever a service may look for it; none if it does not say.
+pub(super) fn credentials(headers: &HeaderMap) -> Option<Vec<(&'static str, &[u8])>> {
+    let header = |name: &'static str| headers.get_all(name).iter().map(move |value| (name, value.as_bytes()));
+    let all: Vec<_> = ALL.into_iter().chain(["authorization"]).flat_map(header).collect();
+    all.iter().any(|(name, _)| *name != MOUNT).then_some(all)
 }
 
 /// What a service is told that picks the method. The body is null: callers are checked before it is read.
@@ -112,7 +120,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().expect("a value"));
         }
-        Shown::read(&map)
+        Shown::read(&map, false)
     }
 
     fn counts(shown: &Shown, method: Option<Method>) -> Option<(Method, Option<&str>, &str, &str)> {
@@ -144,6 +152,37 @@ mod tests {
         assert_eq!(counts(&half, Some(Method::Github)), None);
         let empty = shown(&[(TOKEN, ""), (USERNAME, "u"), (PASSWORD, "p")]).expect("read");
         assert_eq!(counts(&empty, None), Some((Method::UsernamePassword, None, "u", "p")));
+    }
+
+    #[test]
+    fn what_is_looked_at_to_tell_guesses_apart_are_credentials_alone() {
+        let of = |headers: &[(&'static str, &'static str)]| {
+            let pairs = headers.iter().map(|(name, value)| {
+                (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+            });
+            let map: HeaderMap = pairs.collect();
+            credentials(&map).map(|all| all.len())
+        };
+        assert_eq!(of(&[("accept", "x"), (MOUNT, "m"), ("traceparent", "1")]), None);
+        assert_eq!(of(&[("accept", "x"), ("authorization", "x")]), Some(1));
+        assert_eq!(of(&[(USERNAME, "u"), (PASSWORD, "p"), (MOUNT, "m"), ("accept", "x")]), Some(3));
+    }
+
+    #[test]
+    fn a_mount_point_that_is_pinned_is_not_the_callers_to_choose_but_a_service_may() {
+        let mut map = HeaderMap::new();
+        for (name, value) in [(USERNAME, "u"), (PASSWORD, "p"), (MOUNT, "userpass")] {
+            map.insert(name, http::HeaderValue::from_static(value));
+        }
+        let mut pinned = Shown::read(&map, true).expect("read");
+        let mount = |shown: &Shown, of: Option<&'static str>| {
+            shown.proof(Some(Method::Ldap), of).expect("a proof").mount.map(str::to_owned)
+        };
+        assert_eq!(mount(&pinned, Some("staff")).as_deref(), Some("staff"));
+        assert_eq!(mount(&pinned, None), None);
+        pinned.overlay([(MOUNT.to_owned(), Some("other".to_owned()))].into());
+        assert_eq!(mount(&pinned, Some("staff")).as_deref(), Some("other"));
+        assert_eq!(mount(&Shown::read(&map, false).expect("read"), None).as_deref(), Some("userpass"));
     }
 
     #[test]
