@@ -152,7 +152,7 @@ impl Trial<'_> {
     /// What came out.
     pub fn ends(mut self, verdict: Verdict) {
         match verdict {
-            Verdict::Right => self.lockout.right(&self.attempt, self.counts),
+            Verdict::Right => self.lockout.right(&self.attempt),
             Verdict::Wrong => self.lockout.wrong(&self.attempt),
             Verdict::Nothing => {}
             Verdict::Open => return, // as if it had been broken off
@@ -247,18 +247,12 @@ impl Lockout {
         closed
     }
 
-    /// They were right.
-    fn right(&self, attempt: &Attempt<'_>, counts: bool) {
+    /// They were right: what they show is. It says nothing about what else is tried at their address.
+    fn right(&self, attempt: &Attempt<'_>) {
         let (slot, now) = self.slot(attempt);
         // Mostly it is there already: then cores share the line and nobody waits.
         if slot.load(Ordering::Relaxed) != now {
             slot.store(now, Ordering::Relaxed);
-        }
-        // Who has found the right one at last begins anew. Who shows it all the time says nothing about the others at
-        // their address.
-        if counts {
-            let [(one, _), _] = attempt.whose();
-            self.remember(&one, |memory| memory.failures = 0);
         }
     }
 

@@ -47,12 +47,14 @@ async fn an_address_that_fails_is_locked_out_for_longer_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_finds_the_right_one_starts_anew_and_slow_failures_do_not_add_up() {
+async fn who_is_right_in_between_hides_no_guesses_and_slow_failures_do_not_add_up() {
     let lockout = Lockout::default();
     fail(&lockout, 1, FAILURES - 1).await;
     judged(&lockout, shows(&lockout, "clerk", 1, "hush"), Verdict::Right).await;
-    fail(&lockout, 1, FAILURES - 1).await;
     assert!(!locks(&lockout, "clerk", 1, "other").await);
+    fail(&lockout, 1, 1).await;
+    assert!(locks(&lockout, "clerk", 1, "other").await);
+    assert!(!locks(&lockout, "clerk", 1, "hush").await, "who was right goes on");
     for _ in 0..FAILURES * 3 {
         fail(&lockout, 2, 1).await;
         tokio::time::advance(WINDOW).await;
