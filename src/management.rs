@@ -292,6 +292,12 @@ fn author(ctx: &Context) -> String {
     format!("{who}, through channel {}", ctx.channel().name)
 }
 
+/// Whether an operator calls, through the admin API: it has seen their token, and notes the call.
+fn by_operator(ctx: &Context) -> bool {
+    let channel = ctx.channel();
+    &*channel.name == "admin" && channel.r#type == "invoke"
+}
+
 /// From where, if it is from outside.
 fn address(ctx: &Context) -> Option<String> {
     match ctx.origin() {

@@ -358,9 +358,9 @@ impl State {
         me.send_after(verdict.wait, || ReconcilerMsg::Wake);
     }
 
-    /// Makes every retry due.
+    /// Makes every retry due that is not under way: one that is must come to its end, however often others hurry.
     fn hurry(&mut self, me: &ActorRef<ReconcilerMsg>) {
-        for retry in self.retries.values_mut() {
+        for (_, retry) in self.retries.iter_mut().filter(|(id, _)| !self.aside.contains_key(*id)) {
             retry.due = Instant::now();
         }
         if !self.retries.is_empty() {

@@ -40,13 +40,8 @@ fn plans(criterion: &mut Criterion) {
     group.sample_size(10);
     for size in [10_000, 200_000] {
         let wanted = catalog(size);
-        let versions = wanted.versions();
-        let running: BTreeMap<DefId, Revision> = wanted
-            .definitions
-            .values()
-            .filter(|d| d.enabled)
-            .map(|d| (d.id.clone(), versions.get(&d.id).copied().unwrap_or_default()))
-            .collect();
+        let running: BTreeMap<DefId, Revision> =
+            diff::plan([], &wanted).start.into_iter().flatten().collect();
         group.bench_function(format!("{size}, nothing to do"), |b| {
             let running = || running.iter().map(|(id, version)| (id, *version));
             b.iter(|| diff::plan(black_box(running()), black_box(&wanted)));

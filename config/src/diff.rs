@@ -22,8 +22,8 @@ impl Plan {
     }
 }
 
-/// Compares what runs, in the order of ids and each with the version it was built from ([`Catalog::versions`]), to what
-/// is wanted.
+/// Compares what runs, in the order of ids and each with the version it was built from, to what is wanted. A version is
+/// the newest change among a definition and all that it needs: a part built from another one is out of date.
 pub fn plan<'r>(running: impl IntoIterator<Item = (&'r DefId, Revision)>, wanted: &Catalog) -> Plan {
     let order = Order::of(wanted);
     // Both are in the order of their ids, so one walk over the two finds who is where.

@@ -9,7 +9,7 @@ use http::StatusCode;
 use sdk::task::Tasks;
 use sdk::{Context, Error, Result};
 
-use super::{Management, address, author};
+use super::{Management, address, author, by_operator};
 use crate::definitions::Doing;
 
 /// Where it is done.
@@ -29,9 +29,9 @@ impl Management {
         about: String,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let (channel, definitions) = (ctx.channel(), self.definitions()?);
+        let definitions = self.definitions()?;
         let place = self.place.get().ok_or_else(|| Error::unavailable("the node starts"))?;
-        if &*channel.name == "admin" && channel.r#type == "invoke" {
+        if by_operator(ctx) {
             return work.await;
         }
         let deed = Deed {

@@ -6,7 +6,7 @@ use schemars::schema_for;
 use sdk::input::Decoder;
 use sdk::{Context, Error, Request, Response, Result, Service, ServiceInfo};
 
-use super::Management;
+use super::{Management, by_operator};
 
 /// See the module.
 pub(super) struct CreateToken(pub(super) Management);
@@ -25,9 +25,7 @@ impl Service for CreateToken {
 
     async fn call(&self, ctx: &Context, request: Request) -> Result<Response> {
         let wanted: Wanted = Decoder::new().decode(&request)?;
-        let channel = ctx.channel();
-        let admin = &*channel.name == "admin" && channel.r#type == "invoke";
-        if !admin && !ctx.caller().is_some_and(|caller| caller.has(CREATE_TOKENS)) {
+        if !by_operator(ctx) && !ctx.caller().is_some_and(|caller| caller.has(CREATE_TOKENS)) {
             return Err(Error::forbidden(format!("only callers with the role {CREATE_TOKENS} may do this")));
         }
         let issuer = wanted.issuer(ctx)?;

@@ -137,6 +137,10 @@ async fn what_hangs_while_it_is_tried_again_holds_up_nothing_else() {
         "connections: [{{name: m, type: moody, refuses_if: {folder}/refuses, hangs_if: {folder}/hangs, \
          away_if: {folder}/away, panics_if: {folder}/panics}}]"
     );
+    let runs = |name: &str| {
+        let all = node.app().supervisor.list();
+        all.into_iter().any(|a| a.id.to_string() == name && a.state == ActorState::Running)
+    };
     let outcome = node.try_apply(&moody).await.expect("it is stored");
     assert_eq!(outcome.receipt.nodes[0].faults.len(), 1);
     std::fs::remove_file(&refuses).expect("removed");
@@ -145,11 +149,25 @@ async fn what_hangs_while_it_is_tried_again_holds_up_nothing_else() {
     let receipt = receipt.expect("it is stored").receipt;
     assert!(receipt.settled, "{receipt:?}");
     assert_eq!(node.get("/p").send().await.expect("an answer").status(), StatusCode::OK);
+
+    // Others that start at last, or come back, make what failed due again: not what is under way.
+    let other = mood.path().join("other");
+    std::fs::write(&other, "").expect("written");
+    let path = other.display();
+    let other_moody = format!(
+        "connections: [{{name: o, type: moody, refuses_if: {path}, away_if: {folder}/x, panics_if: {folder}/x}}]"
+    );
+    node.try_apply(&other_moody).await.expect("it is stored");
+    std::fs::remove_file(&other).expect("removed");
+    until("the other one starts", async || runs("connection/o")).await;
+    // By the time that this is live, whatever the other one has set off has been done.
+    node.try_apply("channels: [{name: q, type: rest, path: /q, service: zeugma.ping}]")
+        .await
+        .expect("stored");
+    let starts = std::fs::read_to_string(mood.path().join("hangs.seen")).expect("it hangs");
+    assert_eq!(starts.lines().count(), 1, "it was begun again");
+
     std::fs::remove_file(&hangs).expect("removed");
-    let runs = |name: &str| {
-        let all = node.app().supervisor.list();
-        all.into_iter().any(|a| a.id.to_string() == name && a.state == ActorState::Running)
-    };
     until("it starts at last", async || runs("connection/m")).await;
 }
 

@@ -98,21 +98,14 @@ impl Security for Metered {
     }
 
     async fn admit(&self, head: &HttpHead, visit: &Visit<'_>) -> Result<Admitted> {
-        let admitted = self.checks.admit(head, visit).await?;
-        self.budget.take(&admitted.caller, Some(head.peer.ip())).await?;
-        Ok(admitted)
+        self.judge(head, visit).await.0
     }
 
     /// One request too many says nothing against what it shows.
     async fn judge(&self, head: &HttpHead, visit: &Visit<'_>) -> (Result<Admitted>, Verdict) {
         let (outcome, verdict) = self.checks.judge(head, visit).await;
-        let admitted = match outcome {
-            Ok(admitted) => admitted,
-            error => return (error, verdict),
-        };
-        match self.budget.take(&admitted.caller, Some(head.peer.ip())).await {
-            Ok(()) => (Ok(admitted), verdict),
-            Err(error) => (Err(error), verdict),
-        }
+        let Ok(admitted) = outcome else { return (outcome, verdict) };
+        let taken = self.budget.take(&admitted.caller, Some(head.peer.ip())).await;
+        (taken.map(|()| admitted), verdict)
     }
 }

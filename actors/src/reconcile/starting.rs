@@ -40,11 +40,10 @@ pub struct Built {
 }
 
 impl Built {
-    /// Whether this is the outcome for what is wanted still, and what runs was built from the parts of now.
+    /// Whether this is the outcome for what is wanted still, tried with the parts of now.
     pub(super) fn fits(&self, version: Revision, usable: &Parts) -> bool {
         let Attempt { definition, version: tried, parts, .. } = &self.attempt;
-        let same = |need: &DefId| parts.get(need) == usable.get(need);
-        *tried == version && (self.outcome.is_err() || definition.needs.iter().all(same))
+        *tried == version && definition.needs.iter().all(|need| parts.get(need) == usable.get(need))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+use super::order::Order;
 use super::*;
 use crate::definition::{Draft, Params};
 use crate::fault::Fault;
@@ -71,10 +72,6 @@ fn told(catalog: &Catalog) -> Vec<String> {
     clashes.into_iter().map(|clash| format!("{} {}", clash.id, clash.fault)).collect()
 }
 
-fn names(levels: Vec<Vec<&Arc<Definition>>>) -> Vec<Vec<&str>> {
-    levels.into_iter().map(|level| level.into_iter().map(|d| d.id.name.as_str()).collect()).collect()
-}
-
 #[test]
 fn a_reference_to_nothing_is_a_fault_and_one_to_something_built_in_is_not() {
     let found = told(&catalog([needing("a", 1, &["built in", "order"]), needing("orders", 1, &[])]));
@@ -96,7 +93,7 @@ fn a_circle_is_a_fault_of_its_members_only() {
         found[0].starts_with("job/a : refers to itself through others (job/a, job/b, job/c)"),
         "{found:?}"
     );
-    assert!(wanted.in_start_order().is_empty());
+    assert!(Order::of(&wanted).levels.is_empty());
     let many: Vec<String> = (0..2_000).map(|n| format!("d{n}")).collect();
     let ring = (0..many.len()).map(|n| needing(&many[n], 1, &[&many[(n + 1) % many.len()]]));
     let found = told(&catalog(ring));
@@ -130,9 +127,13 @@ fn levels_follow_the_references_and_versions_carry_them_on() {
         needing("right", 7, &[]),
         needing("base", 5, &["built in"]),
     ]);
-    assert_eq!(names(wanted.start_levels()), [vec!["base", "right"], vec!["left"], vec!["top"]]);
-    let versions: Vec<_> = wanted.versions().into_iter().map(|(id, v)| (id.name.as_str(), v.0)).collect();
-    assert_eq!(versions, [("base", 5), ("left", 5), ("right", 7), ("top", 7)]);
+    let order = Order::of(&wanted);
+    let name = |at: usize| order.definitions[at].id.name.as_str();
+    let levels = order.levels.iter().map(|level| level.iter().map(|at| name(*at)).collect::<Vec<_>>());
+    assert_eq!(levels.collect::<Vec<_>>(), [vec!["base", "right"], vec!["left"], vec!["top"]]);
+    let versions = order.versions.iter().enumerate().map(|(at, v)| (name(at), v.map(|v| v.0)));
+    let expected = [("base", Some(5)), ("left", Some(5)), ("right", Some(7)), ("top", Some(7))];
+    assert_eq!(versions.collect::<Vec<_>>(), expected);
 }
 
 /// Up to eight definitions that need each other and hold things at random.

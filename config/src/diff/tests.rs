@@ -17,8 +17,8 @@ fn planned(running: &BTreeMap<DefId, Revision>, wanted: &Catalog) -> Plan {
 /// What runs once a plan has been carried out.
 fn carried_out(running: &BTreeMap<DefId, Revision>, wanted: &Catalog) -> BTreeMap<DefId, Revision> {
     let Plan { start, stop } = planned(running, wanted);
-    let versions = wanted.versions();
-    assert!(start.iter().flatten().all(|(id, version)| versions.get(id) == Some(version)));
+    let can_run = can_run(wanted);
+    assert!(start.iter().flatten().all(|(id, version)| can_run.get(id) == Some(version)));
     let mut after = running.clone();
     after.extend(start.into_iter().flatten());
     after.retain(|id, _| !stop.contains(id));
@@ -95,9 +95,9 @@ fn any_catalog() -> impl Strategy<Value = Catalog> {
 
 /// What is enabled and in no circle: all that can run.
 fn can_run(wanted: &Catalog) -> BTreeMap<DefId, Revision> {
-    let versions = wanted.versions();
-    let enabled = wanted.definitions.values().filter(|d| d.enabled);
-    enabled.filter_map(|d| Some((d.id.clone(), *versions.get(&d.id)?))).collect()
+    let order = Order::of(wanted);
+    let enabled = order.definitions.iter().zip(&order.versions).filter(|(definition, _)| definition.enabled);
+    enabled.filter_map(|(definition, version)| Some((definition.id.clone(), (*version)?))).collect()
 }
 
 proptest! {

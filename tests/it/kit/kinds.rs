@@ -1,5 +1,6 @@
 //! Kinds compiled into test nodes: they fail when they are told to.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ pub static ALL: &[&dyn AnyKind] = &[&Moody, &MoodyJob];
 pub struct Params {
     /// While this file is there, starting fails.
     refuses_if: String,
-    /// While this file is there, starting takes as long as it may, and a file beside it, `.seen`, tells of it; left out:
-    /// never.
+    /// While this file is there, starting takes as long as it may, and a file beside it, `.seen`, has a line for each time;
+    /// left out: never.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     hangs_if: String,
     /// While this file is there, the other side is away.
@@ -52,8 +53,11 @@ impl Kind for Moody {
         if exists(&params.refuses_if) {
             return Err(Error::internal("it is in the mood not to start"));
         }
+        if exists(&params.hangs_if) {
+            let seen = format!("{}.seen", params.hangs_if);
+            writeln!(std::fs::OpenOptions::new().create(true).append(true).open(seen)?, "hangs")?;
+        }
         while exists(&params.hangs_if) {
-            std::fs::write(format!("{}.seen", params.hangs_if), "")?;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(Part::Connection(Arc::new(params)))

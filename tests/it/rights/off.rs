@@ -34,14 +34,22 @@ async fn who_is_switched_off_is_not_let_in_by_a_group_either_and_the_others_are(
     assert_eq!(status(clerk(&node, "/all")).await, 200);
 }
 
+/// What is switched off, and what is built from it.
+const OFF: [&str; 2] = ["connection/my.vault", "security/crm"];
+const BUILT: [&str; 2] = ["security/vault", "connection/CRM"];
+
 /// What was built from something that is switched off does not work on with it inside.
 #[tokio::test]
 async fn a_definition_whose_connection_is_switched_off_stops() {
     let node = TestNode::start().await;
     let bundle = |on: bool| {
         format!(
-            "security: [{{name: vault, type: vault, connection: my.vault, method: token}}]
-connections: [{{name: my.vault, type: vault, url: 'http://127.0.0.1:1', token: hush, enabled: {on}}}]
+            "security:
+- {{name: vault, type: vault, connection: my.vault, method: token}}
+- {{name: crm, type: basic, username: zeugma, password: hush, enabled: {on}}}
+connections:
+- {{name: my.vault, type: vault, url: 'http://127.0.0.1:1', token: hush, enabled: {on}}}
+- {{name: CRM, type: http, url: 'http://127.0.0.1:1', security: crm}}
 channels: [{{name: c, type: rest, path: /c, service: zeugma.ping, security: vault}}]"
         )
     };
@@ -50,10 +58,10 @@ channels: [{{name: c, type: rest, path: /c, service: zeugma.ping, security: vaul
         let parts = &node.app().live.now().parts;
         parts.contains_key(&name.parse::<config::DefId>().expect("an id"))
     };
-    assert!(runs("connection/my.vault") && runs("security/vault"));
+    assert!([OFF, BUILT].concat().iter().all(|id| runs(id)));
     node.apply(&bundle(false)).await;
-    assert!(!runs("connection/my.vault") && !runs("security/vault"));
+    assert!(![OFF, BUILT].concat().iter().any(|id| runs(id)));
     assert_eq!(status(node.get("/c").header("x-zato-vault-token", "t")).await, 503);
     node.apply(&bundle(true)).await;
-    assert!(runs("connection/my.vault") && runs("security/vault"));
+    assert!([OFF, BUILT].concat().iter().all(|id| runs(id)));
 }

@@ -71,9 +71,7 @@ impl World {
             return Some(found.clone());
         }
         let catalog = REGISTRY.with_implicit(&*self.catalog(revision)?);
-        let of_enabled = |id: &DefId| catalog.get(id).is_some_and(|definition| definition.enabled);
-        let versions = catalog.versions().into_iter().filter(|(id, _)| of_enabled(id));
-        let versions = Arc::new(versions.map(|(id, version)| (id.clone(), version)).collect());
+        let versions = Arc::new(config::diff::plan([], &catalog).start.into_iter().flatten().collect());
         self.facts().versions.insert(revision, Arc::clone(&versions));
         Some(versions)
     }
